@@ -1,0 +1,380 @@
+"""Commands: what a client says (RFC 5321 §4.1.1 and the extensions' RFCs).
+
+A command checks its arguments when it is made and has its octets from then on:
+whatever exists may go on the wire. Arguments outside the grammar raise
+`InvalidInput`.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from enum import Enum
+from typing import ClassVar, Final
+
+from esmtp_async.protocol import _grammar
+from esmtp_async.protocol._addresses import (
+    ForwardPath,
+    ReversePath,
+    domain_or_literal,
+)
+from esmtp_async.protocol._content import Canonicalizer, DotStuffer
+from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._outcomes import Stage
+from esmtp_async.protocol._replies import printable
+
+#: Parameters of MAIL and RCPT: keyword to value, or to None where it has none.
+Parameters = Mapping[str, str | None]
+
+#: RFC 5321 §4.5.3.1.4, CRLF included.
+MAX_COMMAND_LINE: Final = 512
+#: RFC 4954 §4.5.3.1 as amended: base64 lines of AUTH, CRLF included.
+MAX_AUTH_LINE: Final = 12288
+
+
+class Verb(Enum):
+    """What the state machine knows of a command."""
+
+    #: Opening the connection; the greeting answers it (RFC 5321 §4.3.2).
+    CONNECT = "CONNECT"
+    #: EHLO, HELO or LHLO.
+    HELLO = "HELLO"
+    STARTTLS = "STARTTLS"
+    AUTH = "AUTH"
+    #: A line of the client within AUTH.
+    RESPONSE = "RESPONSE"
+    MAIL = "MAIL"
+    RCPT = "RCPT"
+    DATA = "DATA"
+    #: The mail data after DATA; the reply to their end answers it.
+    CONTENT = "CONTENT"
+    BDAT = "BDAT"
+    #: `BDAT n LAST`.
+    LAST = "LAST"
+    RSET = "RSET"
+    NOOP = "NOOP"
+    VRFY = "VRFY"
+    EXPN = "EXPN"
+    HELP = "HELP"
+    QUIT = "QUIT"
+
+    # Enum hashes in Python code; members are singletons, so identity does.
+    __hash__ = object.__hash__
+
+
+#: Where in the conversation the reply to a verb belongs.
+STAGES: Final = {
+    Verb.CONNECT: Stage.GREETING,
+    Verb.HELLO: Stage.HELLO,
+    Verb.STARTTLS: Stage.STARTTLS,
+    Verb.AUTH: Stage.AUTH,
+    Verb.RESPONSE: Stage.AUTH,
+    Verb.MAIL: Stage.MAIL,
+    Verb.RCPT: Stage.RCPT,
+    Verb.DATA: Stage.DATA,
+    Verb.CONTENT: Stage.FINAL,
+    Verb.BDAT: Stage.DATA,
+    Verb.LAST: Stage.FINAL,
+    Verb.RSET: Stage.RSET,
+    Verb.NOOP: Stage.COMMAND,
+    Verb.VRFY: Stage.COMMAND,
+    Verb.EXPN: Stage.COMMAND,
+    Verb.HELP: Stage.COMMAND,
+    Verb.QUIT: Stage.QUIT,
+}
+
+#: The verbs whose reply says whether the message was taken.
+END_OF_MAIL_DATA: Final = frozenset({Verb.CONTENT, Verb.LAST})
+
+
+class Command:
+    """One command; `wire` is its octets, `repr` shows none that may be secret."""
+
+    __slots__ = ("wire",)
+
+    verb: Verb
+    #: Whether octets of the same command follow (RFC 5321 §4.1.1.4).
+    more: bool = False
+
+    def __init__(self, wire: bytes = b"") -> None:
+        self.wire = wire
+
+    def __str__(self) -> str:
+        """Give the line as it may be shown and logged."""
+        return printable(self.wire.removesuffix(b"\r\n"))
+
+    def __repr__(self) -> str:
+        """Show the line as it may be shown and logged."""
+        return f"<{type(self).__name__} {self}>"
+
+
+def _argument(verb: str, text: str) -> bytes:
+    """Give `VERB text CRLF` for an argument of printable text."""
+    if not _grammar.STRING.fullmatch(text):
+        msg = f"the argument of {verb} {text!r} is empty or holds a control character"
+        raise InvalidInput(msg)
+    line = f"{verb} {text}\r\n".encode()
+    if len(line) > MAX_COMMAND_LINE:
+        msg = f"the line of {verb} exceeds {MAX_COMMAND_LINE} octets"
+        raise InvalidInput(msg)
+    return line
+
+
+def _with_parameters(verb: str, path: bytes, parameters: Parameters) -> bytes:
+    """Give `VERB:<path> KEY=value ... CRLF` (RFC 5321 §4.1.2)."""
+    words = [b"%b:%b" % (verb.encode(), path)]
+    for keyword, value in parameters.items():
+        if not _grammar.KEYWORD.fullmatch(keyword):
+            msg = f"parameter keyword {keyword!r} of {verb} is not an esmtp-keyword"
+            raise InvalidInput(msg)
+        if value is None:
+            words.append(keyword.encode())
+            continue
+        if not _grammar.VALUE.fullmatch(value):
+            msg = (
+                f"value {value!r} of parameter {keyword} of {verb} is not an "
+                "esmtp-value (RFC 5321 section 4.1.2)"
+            )
+            raise InvalidInput(msg)
+        words.append(f"{keyword}={value}".encode())
+    return b" ".join(words) + b"\r\n"
+
+
+class Connect(Command):
+    """The opening of the connection; it has no octets of its own."""
+
+    __slots__ = ()
+    verb = Verb.CONNECT
+
+    def __str__(self) -> str:
+        """Name what has no line."""
+        return "(connect)"
+
+
+class _Hello(Command):
+    __slots__ = ()
+    verb = Verb.HELLO
+    keyword: ClassVar[str]
+
+    def __init__(self, client_hostname: str) -> None:
+        name = domain_or_literal(client_hostname)
+        super().__init__(f"{self.keyword} {name}\r\n".encode())
+
+
+class Ehlo(_Hello):
+    """EHLO: who we are, and what do you offer? (RFC 5321 §4.1.1.1)."""
+
+    __slots__ = ()
+    keyword = "EHLO"
+
+
+class Helo(_Hello):
+    """HELO: EHLO's predecessor, answered without extensions."""
+
+    __slots__ = ()
+    keyword = "HELO"
+
+
+class Lhlo(_Hello):
+    """LHLO: the EHLO of LMTP (RFC 2033 §4.1)."""
+
+    __slots__ = ()
+    keyword = "LHLO"
+
+
+class StartTLS(Command):
+    """STARTTLS: the TLS handshake follows the 220 (RFC 3207 §4)."""
+
+    __slots__ = ()
+    verb = Verb.STARTTLS
+
+    def __init__(self) -> None:
+        super().__init__(b"STARTTLS\r\n")
+
+
+class Auth(Command):
+    """AUTH with a SASL mechanism and perhaps its first response (RFC 4954 §4)."""
+
+    __slots__ = ("mechanism",)
+    verb = Verb.AUTH
+
+    def __init__(self, mechanism: str, initial: bytes | None = None) -> None:
+        if not _grammar.SASL_MECHANISM.fullmatch(mechanism):
+            msg = f"{mechanism!r} is not the name of a SASL mechanism (RFC 4422)"
+            raise InvalidInput(msg)
+        self.mechanism = mechanism
+        wire = b"AUTH " + mechanism.encode()
+        if initial is not None:
+            # An empty response is "=", for nothing would mean none (§4).
+            wire += b" " + (b64encode(initial) or b"=")
+        super().__init__(wire + b"\r\n")
+
+    def __str__(self) -> str:
+        """Give the line without the response."""
+        line = f"AUTH {self.mechanism}"
+        hidden = len(self.wire) - len(line) - 3
+        return f"{line} <{hidden} octets>" if hidden > 0 else line
+
+
+class Response(Command):
+    """A response to a SASL challenge, or `*` to cancel (RFC 4954 §4)."""
+
+    __slots__ = ()
+    verb = Verb.RESPONSE
+
+    def __init__(self, response: bytes | None) -> None:
+        super().__init__((b"*" if response is None else b64encode(response)) + b"\r\n")
+        if len(self.wire) > MAX_AUTH_LINE:
+            msg = f"a SASL response exceeds {MAX_AUTH_LINE} octets on the wire"
+            raise InvalidInput(msg)
+
+    def __str__(self) -> str:
+        """Tell the length of the line, which may be a secret."""
+        return "*" if self.wire == b"*\r\n" else f"<{len(self.wire) - 2} octets>"
+
+
+class Mail(Command):
+    """MAIL: a transaction begins, with its reverse-path (RFC 5321 §4.1.1.2)."""
+
+    __slots__ = ()
+    verb = Verb.MAIL
+
+    def __init__(
+        self, reverse_path: ReversePath | str, parameters: Parameters | None = None
+    ) -> None:
+        if isinstance(reverse_path, str):
+            reverse_path = ReversePath.parse(reverse_path)
+        super().__init__(
+            _with_parameters("MAIL FROM", reverse_path.wire, parameters or {})
+        )
+
+
+class Rcpt(Command):
+    """RCPT: one forward-path (RFC 5321 §4.1.1.3)."""
+
+    __slots__ = ()
+    verb = Verb.RCPT
+
+    def __init__(
+        self, forward_path: ForwardPath | str, parameters: Parameters | None = None
+    ) -> None:
+        if isinstance(forward_path, str):
+            forward_path = ForwardPath.parse(forward_path)
+        super().__init__(
+            _with_parameters("RCPT TO", forward_path.wire, parameters or {})
+        )
+
+
+class Data(Command):
+    """DATA: may the mail data come? (RFC 5321 §4.1.1.4)."""
+
+    __slots__ = ()
+    verb = Verb.DATA
+
+    def __init__(self) -> None:
+        super().__init__(b"DATA\r\n")
+
+
+class Content(Command):
+    """The mail data after 354, up to the lone dot (RFC 5321 §4.1.1.4, §4.5.2).
+
+    Given the message's octets it is complete: line ends made CRLF, dots
+    doubled, the end behind them. `pieces` makes one that goes out in parts.
+    """
+
+    __slots__ = ("more",)
+    verb = Verb.CONTENT
+
+    def __init__(self, octets: bytes = b"") -> None:
+        canonical = Canonicalizer()
+        data = canonical.feed(octets) + canonical.end()
+        self.more = False
+        super().__init__(DotStuffer().feed(data) + b".\r\n")
+
+    @classmethod
+    def piece(cls, wire: bytes, *, more: bool) -> Content:
+        """Make a part of it out of octets that are stuffed already."""
+        part = cls.__new__(cls)
+        part.more = more
+        part.wire = wire
+        return part
+
+    def __str__(self) -> str:
+        """Tell the length; the message is nobody else's."""
+        return f"<mail data, {len(self.wire)} octets>"
+
+
+class Bdat(Command):
+    """BDAT: a chunk of the mail data, exactly as given (RFC 3030 §2)."""
+
+    __slots__ = ("_line_length", "verb")
+
+    def __init__(self, octets: bytes, *, last: bool = False) -> None:
+        self.verb = Verb.LAST if last else Verb.BDAT
+        line = b"BDAT %d LAST" % len(octets) if last else b"BDAT %d" % len(octets)
+        self._line_length = len(line)
+        super().__init__(line + b"\r\n" + octets)
+
+    def __str__(self) -> str:
+        """Give the command line without the octets."""
+        return self.wire[: self._line_length].decode("ascii")
+
+
+class Rset(Command):
+    """RSET: forget the transaction (RFC 5321 §4.1.1.5)."""
+
+    __slots__ = ()
+    verb = Verb.RSET
+
+    def __init__(self) -> None:
+        super().__init__(b"RSET\r\n")
+
+
+class Noop(Command):
+    """NOOP: are you there? (RFC 5321 §4.1.1.9)."""
+
+    __slots__ = ()
+    verb = Verb.NOOP
+
+    def __init__(self) -> None:
+        super().__init__(b"NOOP\r\n")
+
+
+class Vrfy(Command):
+    """VRFY: is this a user or a mailbox? (RFC 5321 §4.1.1.6)."""
+
+    __slots__ = ()
+    verb = Verb.VRFY
+
+    def __init__(self, string: str) -> None:
+        super().__init__(_argument("VRFY", string))
+
+
+class Expn(Command):
+    """EXPN: who is on this list? (RFC 5321 §4.1.1.7)."""
+
+    __slots__ = ()
+    verb = Verb.EXPN
+
+    def __init__(self, string: str) -> None:
+        super().__init__(_argument("EXPN", string))
+
+
+class Help(Command):
+    """HELP, in general or on a command (RFC 5321 §4.1.1.8)."""
+
+    __slots__ = ()
+    verb = Verb.HELP
+
+    def __init__(self, string: str = "") -> None:
+        super().__init__(_argument("HELP", string) if string else b"HELP\r\n")
+
+
+class Quit(Command):
+    """QUIT: we are done (RFC 5321 §4.1.1.10)."""
+
+    __slots__ = ()
+    verb = Verb.QUIT
+
+    def __init__(self) -> None:
+        super().__init__(b"QUIT\r\n")

@@ -1,0 +1,135 @@
+"""Mail data: line ends, dots, size (RFC 5321 §2.3.8, §4.5.2; RFC 1870 §3).
+
+Every CR and every LF that is not half of a CRLF becomes a CRLF, so a bare one
+can never reach the wire and be read as a line end by some servers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from typing import Final
+
+#: The most octets written at once: an upload can be stopped, cancelled or
+#: timed between two blocks.
+BLOCK: Final = 64 * 1024
+
+#: Octets of a text line, its CRLF not counted (RFC 5321 §4.5.3.1.6).
+MAX_TEXT_LINE: Final = 998
+
+
+class Canonicalizer:
+    """Turns octets with any line ends into octets with CRLF only, block by block."""
+
+    def __init__(self) -> None:
+        self._after_cr = False
+        self._at_line_start = True
+
+    def feed(self, block: bytes) -> bytes:
+        """Give the block with CRLF line ends."""
+        if self._after_cr and block.startswith(b"\n"):
+            block = block[1:]  # its CRLF went out with the CR
+            self._after_cr = False
+        if not block:
+            return b""
+        self._after_cr = block.endswith(b"\r")
+        pairs = block.count(b"\r\n")
+        if pairs != block.count(b"\n") or pairs != block.count(b"\r"):
+            block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            block = block.replace(b"\n", b"\r\n")
+        self._at_line_start = block.endswith(b"\n")
+        return block
+
+    def end(self) -> bytes:
+        """Give what completes the last line: CRLF, or nothing."""
+        return b"" if self._at_line_start else b"\r\n"
+
+
+class DotStuffer:
+    """Doubles the dot at the start of a line, across blocks (RFC 5321 §4.5.2)."""
+
+    def __init__(self) -> None:
+        self._tail = b"\r\n"  # the first octet begins a line
+
+    def feed(self, block: bytes) -> bytes:
+        """Give the block as it goes on the wire; its line ends must be CRLF."""
+        joined = self._tail + block
+        start = len(self._tail)
+        self._tail = joined[-2:]
+        return joined.replace(b"\r\n.", b"\r\n..")[start:]
+
+
+class MailData:
+    """A message's octets as the protocol needs them, whole or as a stream.
+
+    Whole: `octets` is canonical and its size is known. Streamed: `blocks`
+    yields octets that are made canonical as they pass, and nothing else is
+    known of it beforehand.
+    """
+
+    def __init__(
+        self, octets: bytes = b"", *, blocks: AsyncIterable[bytes] | None = None
+    ) -> None:
+        self._canonical = Canonicalizer()
+        if blocks is None:
+            octets = self._canonical.feed(octets) + self._canonical.end()
+        #: The canonical octets; empty for a stream.
+        self.octets = octets
+        self._streamed = blocks is not None
+        self._blocks = None if blocks is None else aiter(blocks)
+        self._pending = b""  # canonical octets of the stream not given out yet
+        self._position = 0
+
+    @property
+    def size(self) -> int | None:
+        """Octets as SIZE counts them: CRLFs in, stuffed dots out (RFC 1870 §3)."""
+        return None if self._streamed else len(self.octets)
+
+    @property
+    def is_8bit(self) -> bool:
+        """Whether an octet is above 127; a stream may hold one (RFC 6152)."""
+        return self._streamed or not self.octets.isascii()
+
+    @property
+    def has_8bit_header(self) -> bool:
+        """Whether the header section holds UTF-8 text beyond ASCII (RFC 6532).
+
+        Octets that are no UTF-8 are not what SMTPUTF8 is for: no extension
+        makes them legal, and they pass as they are. Always False for a stream.
+        """
+        if self.octets.isascii():
+            return False
+        end = self.octets.find(b"\r\n\r\n")
+        if self.octets.startswith(b"\r\n"):
+            end = 0
+        header = self.octets[: end if end >= 0 else len(self.octets)]
+        if header.isascii():
+            return False
+        try:
+            header.decode("utf-8")
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    async def read(self) -> bytes:
+        """Give the next canonical octets of a stream, at most `BLOCK`; b"" at its end.
+
+        Raises whatever the stream raises.
+        """
+        while self._position >= len(self._pending):
+            if self._blocks is None:
+                return b""
+            block = await anext(self._blocks, None)
+            self._position = 0
+            if block is None:
+                self._blocks = None
+                self._pending = self._canonical.end()
+            else:
+                self._pending = self._canonical.feed(block)
+        start = self._position
+        self._position += BLOCK
+        return self._pending[start : self._position]
+
+    @property
+    def longest_line(self) -> int:
+        """Octets of the longest line, its CRLF not counted; 0 for a stream."""
+        return max(map(len, self.octets.split(b"\r\n")))

@@ -1,0 +1,100 @@
+"""The envelope: who a message is from and who it is for (RFC 5321 §2.3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from esmtp_async.protocol import _grammar
+from esmtp_async.protocol._addresses import ForwardPath, ReversePath
+from esmtp_async.protocol._commands import Parameters
+from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._extensions import Extensions
+
+_NOTIFY: Final = frozenset({"NEVER", "SUCCESS", "FAILURE", "DELAY"})
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One forward-path, and what to report about it (RFC 3461 §4.1, §4.2).
+
+    `notify` is `"NEVER"`, or any of `"SUCCESS"`, `"FAILURE"`, `"DELAY"`;
+    `orcpt` the original recipient, a plain address or `addr-type;address`.
+    Both need the server's DSN extension. Raises `InvalidInput`.
+    """
+
+    address: str
+    notify: str | Sequence[str] | None = field(default=None, kw_only=True)
+    orcpt: str | None = field(default=None, kw_only=True)
+    path: ForwardPath = field(init=False, repr=False, compare=False)
+    parameters: Parameters = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check address and parameters."""
+        parameters: dict[str, str | None] = {}
+        if self.notify is not None:
+            parameters["NOTIFY"] = _notify(self.notify)
+        if self.orcpt is not None:
+            parameters["ORCPT"] = _orcpt(self.orcpt)
+        object.__setattr__(self, "path", ForwardPath.parse(self.address))
+        object.__setattr__(self, "parameters", parameters)
+
+    def missing(self, extensions: Extensions) -> str | None:
+        """Give an extension that this recipient needs and the server lacks."""
+        if self.path.needs_smtputf8 and "SMTPUTF8" not in extensions:
+            return "SMTPUTF8"
+        if self.parameters and "DSN" not in extensions:
+            return "DSN"
+        return None
+
+
+def _notify(notify: str | Sequence[str]) -> str:
+    words = [notify] if isinstance(notify, str) else list(notify)
+    words = [word.upper() for word in words]
+    if not words or not _NOTIFY.issuperset(words) or ("NEVER" in words and words[1:]):
+        msg = (
+            f"notify {notify!r} is neither NEVER nor any of SUCCESS, FAILURE, DELAY "
+            "(RFC 3461 section 4.1)"
+        )
+        raise InvalidInput(msg)
+    return ",".join(words)
+
+
+def _orcpt(orcpt: str) -> str:
+    kind, semicolon, address = orcpt.partition(";")
+    if not semicolon:
+        kind, address = "rfc822", orcpt
+    if not (_grammar.ADDR_TYPE.fullmatch(kind) and address and address.isascii()):
+        msg = f"orcpt {orcpt!r} is not addr-type;address in ASCII (RFC 3461 section 4.2)"
+        raise InvalidInput(msg)
+    return f"{kind};{_grammar.xtext(address)}"
+
+
+class Parameter(NamedTuple):
+    """A parameter of MAIL and the extension that it needs."""
+
+    extension: str
+    keyword: str
+    value: str | None = None
+
+
+class Envelope(NamedTuple):
+    """Who it is from and who it is for (RFC 5321 §2.3.1)."""
+
+    reverse_path: ReversePath
+    recipients: tuple[Recipient, ...]
+    #: Parameters of MAIL that the caller asked for.
+    parameters: tuple[Parameter, ...] = ()
+
+    @classmethod
+    def of(cls, sender: str, recipients: Iterable[str | Recipient]) -> Envelope:
+        """Make an envelope of addresses; a path given twice is kept once."""
+        unique: dict[tuple[str, str], Recipient] = {}
+        for entry in recipients:
+            recipient = Recipient(entry) if isinstance(entry, str) else entry
+            unique.setdefault(recipient.path.identity, recipient)
+        if not unique:
+            msg = "there is no recipient"
+            raise InvalidInput(msg)
+        return cls(ReversePath.parse(sender), tuple(unique.values()))

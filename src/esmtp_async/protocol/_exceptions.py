@@ -1,0 +1,175 @@
+"""Everything this library raises.
+
+::
+
+    SMTPError
+    ├── InvalidInput (also ValueError)      before any octet was written
+    ├── NotDelivered                        nobody accepted, nobody unknown
+    │   ├── Refused                         the server said no: .reply, .command
+    │   │   ├── GreetingRefused, HelloRefused, AuthenticationFailed
+    │   │   └── SenderRefused, RecipientsRefused, ContentRefused
+    │   ├── NotSupported                    .extension is needed and not offered
+    │   ├── TLSFailed                       required and not to be had
+    │   ├── ConnectFailed, ConnectionLost   (also ConnectionError)
+    │   ├── StageTimeout                    (also TimeoutError)
+    │   └── ProtocolViolation               the server broke the protocol
+    └── OutcomeUnknown                      it may or may not have been taken
+
+    LocalProtocolError                      a command the session cannot send now
+    RemoteProtocolError                     octets no server may send
+
+The last two belong to the sans-IO machine: the first tells the author of a
+driver of a mistake and changes nothing, the second ends the session. Users of
+the client meet the second one as `ProtocolViolation`.
+"""
+
+from __future__ import annotations
+
+from esmtp_async.protocol._outcomes import RecipientResult, Stage
+from esmtp_async.protocol._replies import Reply
+
+
+class SMTPError(Exception):
+    """The base of all errors of sending; its attributes tell what became of it."""
+
+    #: Whether sending the same message again can never make a duplicate.
+    retry_safe: bool = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        stage: Stage = Stage.LOCAL,
+        reply: Reply | None = None,
+        recipients: tuple[RecipientResult, ...] = (),
+        temporary: bool = False,
+    ) -> None:
+        super().__init__(message)
+        #: Where in the conversation it happened.
+        self.stage = stage
+        #: The reply that decided, if one did.
+        self.reply = reply
+        #: What became of each recipient, in the caller's order.
+        self.recipients = recipients
+        #: Whether the same message may go through later, unchanged.
+        self.temporary = temporary
+
+
+class InvalidInput(SMTPError, ValueError):
+    """The caller's input cannot be sent; nothing was written because of it."""
+
+
+class NotDelivered(SMTPError):
+    """No recipient's message was taken, and none can have been."""
+
+
+class Refused(NotDelivered):
+    """The server said no; `reply` has its words and `command` the question."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        command: str = "",
+        stage: Stage = Stage.LOCAL,
+        reply: Reply | None = None,
+        recipients: tuple[RecipientResult, ...] = (),
+        temporary: bool | None = None,
+    ) -> None:
+        if temporary is None:
+            temporary = reply is not None and reply.temporary
+        super().__init__(
+            message,
+            stage=stage,
+            reply=reply,
+            recipients=recipients,
+            temporary=temporary,
+        )
+        #: The verb that was refused, for example `RCPT`; empty for the greeting.
+        self.command = command
+
+
+class GreetingRefused(Refused):
+    """The server does not serve us: its greeting was 4yz or 5yz (RFC 5321 §3.1)."""
+
+
+class HelloRefused(Refused):
+    """EHLO, or HELO after it, was refused (RFC 5321 §4.1.1.1)."""
+
+
+class AuthenticationFailed(Refused):
+    """We could not authenticate, or may not under the conditions (RFC 4954)."""
+
+
+class SenderRefused(Refused):
+    """The reverse-path was refused: MAIL was answered 4yz or 5yz."""
+
+
+class RecipientsRefused(Refused):
+    """Every forward-path was refused: no RCPT was answered 2yz."""
+
+
+class ContentRefused(Refused):
+    """The message was refused: at DATA, at BDAT, or after its end."""
+
+
+class NotSupported(NotDelivered):
+    """The message needs an extension the server does not offer."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        extension: str = "",
+        stage: Stage = Stage.LOCAL,
+        reply: Reply | None = None,
+        recipients: tuple[RecipientResult, ...] = (),
+        temporary: bool = False,
+    ) -> None:
+        super().__init__(
+            message,
+            stage=stage,
+            reply=reply,
+            recipients=recipients,
+            temporary=temporary,
+        )
+        #: The EHLO keyword, for example `SMTPUTF8`.
+        self.extension = extension
+
+
+class TLSFailed(NotDelivered):
+    """TLS is required and was not to be had as required (RFC 3207, RFC 8314)."""
+
+
+class ConnectFailed(NotDelivered, ConnectionError):
+    """No connection came about: the name, the network or the port."""
+
+
+class ConnectionLost(NotDelivered, ConnectionError):
+    """The connection ended before the server could have the message."""
+
+
+class StageTimeout(NotDelivered, TimeoutError):
+    """A stage took longer than its limit, before the server could have it."""
+
+
+class ProtocolViolation(NotDelivered):
+    """The server broke the protocol; the connection was dropped at once."""
+
+
+class OutcomeUnknown(SMTPError):
+    """The end of the message was on its way and no clear reply came (RFC 1047).
+
+    Sending it again may make a duplicate, so it never happens by itself.
+    `__cause__` is the error that ended the wait.
+    """
+
+    retry_safe = False
+
+
+class LocalProtocolError(Exception):
+    """A command was given to the session that it cannot send in its state."""
+
+
+class RemoteProtocolError(Exception):
+    """The server sent what no server may send there; the session is closed."""

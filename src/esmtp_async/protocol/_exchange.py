@@ -1,0 +1,293 @@
+"""Exchanges: what is said in which order, apart from who reads and writes.
+
+An exchange is a generator of commands and a sink of replies. Its driver asks
+for the next command only when some command may be sent, so an exchange knows,
+behind a command that ends a group, every reply up to it. A command that turns
+out not to be sendable ends the exchange: that one rule serves lockstep and
+pipelining alike.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from enum import Enum
+from typing import Final, NamedTuple, Protocol
+
+from esmtp_async.protocol._commands import (
+    MAX_AUTH_LINE,
+    MAX_COMMAND_LINE,
+    STAGES,
+    Auth,
+    Command,
+    Ehlo,
+    Helo,
+    Lhlo,
+    Response,
+    StartTLS,
+    Verb,
+)
+from esmtp_async.protocol._exceptions import (
+    AuthenticationFailed,
+    GreetingRefused,
+    HelloRefused,
+    NotDelivered,
+    Refused,
+    TLSFailed,
+)
+from esmtp_async.protocol._outcomes import Stage
+from esmtp_async.protocol._replies import Reply, Severity
+from esmtp_async.protocol._sasl import Mechanism, Responses
+from esmtp_async.protocol._session import Session
+from esmtp_async.protocol._states import State
+
+
+class Ask(Enum):
+    """What an exchange asks of its driver, between commands."""
+
+    #: Go on once every command on its way is answered.
+    WAIT = "wait"
+    #: Do the TLS handshake, then call `Session.secured`.
+    UPGRADE = "upgrade"
+
+
+WAIT: Final = Ask.WAIT
+UPGRADE: Final = Ask.UPGRADE
+
+
+class Fetch(NamedTuple):
+    """Await this, and send its result into the generator."""
+
+    call: Callable[[], Awaitable[bytes]]
+
+
+#: What an exchange yields; only `Fetch` gets an answer, others get b"".
+Commands = Generator[Command | Ask | Fetch, bytes, None]
+
+
+class Exchange(Protocol):
+    """A part of the conversation."""
+
+    def commands(self, session: Session) -> Commands:
+        """Yield the commands in their order, and what is asked between them."""
+        ...
+
+    def replied(self, command: Command | None, reply: Reply) -> None:
+        """Take the reply to a command; None is a 421 that nobody asked for."""
+        ...
+
+
+class Inquiry:
+    """One command and its reply: NOOP, VRFY, EXPN, HELP, RSET, QUIT."""
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+        #: The reply, once it has come.
+        self.reply: Reply | None = None
+
+    def commands(self, _session: Session) -> Commands:
+        """Yield the one command."""
+        yield self._command
+
+    def replied(self, command: Command | None, reply: Reply) -> None:  # noqa: ARG002
+        """Keep the reply."""
+        self.reply = reply
+
+
+class StartTLSPolicy(Enum):
+    """What becomes of STARTTLS."""
+
+    #: TLS, or an error.
+    REQUIRED = "required"
+    #: TLS where it is offered and granted.
+    OPPORTUNISTIC = "opportunistic"
+    #: None: there is TLS already, or it is not wanted.
+    NEVER = "never"
+
+
+#: The challenges answered in one authentication, far above any mechanism's need.
+_MAX_ROUNDS: Final = 8
+
+# EHLO unknown to the server: HELO may do (RFC 5321 §3.2, §4.1.1.1).
+_EHLO_UNKNOWN: Final = frozenset({500, 502})
+
+# Verb to error, and to what was refused; None: the command's own first word.
+_REFUSALS: Final[dict[Verb, tuple[type[Refused], str | None]]] = {
+    Verb.CONNECT: (GreetingRefused, "the connection"),
+    Verb.HELLO: (HelloRefused, None),
+    Verb.AUTH: (AuthenticationFailed, "AUTH"),
+    Verb.RESPONSE: (AuthenticationFailed, "AUTH"),
+}
+
+
+def _refusal(command: Command, reply: Reply) -> NotDelivered:
+    verb = command.verb
+    stage = STAGES[verb]
+    if verb is Verb.STARTTLS:
+        msg = f"the server refused STARTTLS: {reply}"
+        return TLSFailed(msg, stage=stage, reply=reply, temporary=reply.temporary)
+    error, what = _REFUSALS[verb]
+    what = what or str(command).partition(" ")[0]
+    return error(
+        f"the server refused {what}: {reply}",
+        command="" if verb is Verb.CONNECT else what,
+        stage=stage,
+        reply=reply,
+    )
+
+
+class Opening:
+    """From the greeting to a session that is ready for mail.
+
+    Greeting, EHLO, STARTTLS and EHLO again, AUTH (RFC 5321 §3.1-§3.2, RFC 3207,
+    RFC 4954): as much of it as is asked for. It raises what ends it:
+    `GreetingRefused`, `HelloRefused`, `TLSFailed`, `AuthenticationFailed`.
+
+    `secure` tells that the transport protects what is said from the start: TLS
+    or a unix socket. `mechanisms` are tried against the offer in their order,
+    and the first that is offered is the only one used.
+    """
+
+    def __init__(
+        self,
+        client_hostname: str,
+        *,
+        lmtp: bool = False,
+        starttls: StartTLSPolicy = StartTLSPolicy.NEVER,
+        mechanisms: Sequence[Mechanism] = (),
+        secure: bool = False,
+        allow_plaintext_auth: bool = False,
+    ) -> None:
+        self._hello: Command = (Lhlo if lmtp else Ehlo)(client_hostname)
+        # HELO brings no extension, so it can only do where none is needed.
+        self._fallback = (
+            None
+            if lmtp or mechanisms or starttls is StartTLSPolicy.REQUIRED
+            else Helo(client_hostname)
+        )
+        self._starttls = starttls
+        self._mechanisms = mechanisms
+        self._secure = secure
+        self._allow_plaintext_auth = allow_plaintext_auth
+        self._command: Command | None = None
+        self._reply: Reply  # the latest; the greeting is in before any command
+
+    def replied(self, command: Command | None, reply: Reply) -> None:
+        """Keep the reply; raise if it shuts the channel down."""
+        self._command, self._reply = command, reply
+        if reply.severity is Severity.SHUTDOWN:
+            self._raise_refusal()
+
+    def commands(self, session: Session) -> Commands:
+        """Yield what is to be said until the session is ready."""
+        if session.state is State.REFUSED:
+            self._raise_refusal()
+        yield from self._introduce()
+        if self._starttls is not StartTLSPolicy.NEVER:
+            yield from self._secure_channel(session)
+        if self._mechanisms:
+            yield from self._authenticate(session)
+
+    def _introduce(self) -> Commands:
+        yield self._hello
+        if self._reply.refused:
+            if self._fallback is None or self._reply.code not in _EHLO_UNKNOWN:
+                self._raise_refusal()
+            yield self._fallback
+            if self._reply.refused:
+                self._raise_refusal()
+
+    def _secure_channel(self, session: Session) -> Commands:
+        required = self._starttls is StartTLSPolicy.REQUIRED
+        if "STARTTLS" in session.extensions:
+            yield StartTLS()
+            if session.state is State.TLS:
+                yield UPGRADE
+                self._secure = True
+                yield from self._introduce()
+            elif required:
+                self._raise_refusal()
+        elif required:
+            msg = (
+                "TLS is required and the server does not offer STARTTLS; a port "
+                "that speaks TLS from the first octet needs security='tls'"
+            )
+            raise TLSFailed(msg, stage=Stage.STARTTLS)
+
+    def _authenticate(self, session: Session) -> Commands:
+        mechanism = self._choose(session.extensions.auth)
+        responses = mechanism.respond()
+        held = next(responses)
+        auth = Auth(mechanism.name, held)
+        if len(auth.wire) > MAX_COMMAND_LINE and held is not None:
+            # It goes out as the answer to an empty challenge (RFC 4954 §4).
+            auth = Auth(mechanism.name)
+        else:
+            held = None
+        yield auth
+        for _ in range(_MAX_ROUNDS):
+            if session.state is not State.AUTH:
+                break
+            try:
+                response = held or _respond(responses, self._reply)
+            except AuthenticationFailed as problem:
+                yield Response(None)
+                raise AuthenticationFailed(
+                    str(problem), command="AUTH", stage=Stage.AUTH, reply=self._reply
+                ) from problem
+            held = None
+            yield Response(response)
+        if self._reply.refused or session.state is State.AUTH:
+            self._raise_refusal()
+        _finish(responses, mechanism.name)
+
+    def _choose(self, offered: Sequence[str]) -> Mechanism:
+        if not (self._secure or self._allow_plaintext_auth):
+            msg = (
+                "credentials are not sent over an unprotected connection; use "
+                "security='starttls' or 'tls', or allow_plaintext_auth=True"
+            )
+            raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH)
+        for mechanism in self._mechanisms:
+            if mechanism.name in offered:
+                return mechanism
+        wanted = ", ".join(mechanism.name for mechanism in self._mechanisms)
+        msg = (
+            f"the server offers {' '.join(offered) or 'no mechanism'} for AUTH, "
+            f"and none of {wanted} is among them"
+        )
+        raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH)
+
+    def _raise_refusal(self) -> None:
+        if self._command is None:
+            msg = f"the server shut the connection down: {self._reply}"
+            raise Refused(msg, stage=Stage.GREETING, reply=self._reply)
+        raise _refusal(self._command, self._reply)
+
+
+def _respond(responses: Responses, reply: Reply) -> bytes:
+    """Give the response to a 334 reply's challenge (RFC 4954 §4)."""
+    line = reply.lines[0]
+    try:
+        if len(reply.lines) > 1 or len(line) > MAX_AUTH_LINE:
+            raise ValueError
+        challenge = b64decode(line, validate=True)
+    except (binascii.Error, ValueError):
+        msg = "the server's challenge is not one line of base64"
+        raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH) from None
+    try:
+        return responses.send(challenge) or b""
+    except StopIteration:
+        msg = "the server goes on asking after the mechanism has ended"
+        raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH) from None
+
+
+def _finish(responses: Responses, name: str) -> None:
+    """Make sure that the mechanism is satisfied with the server's success."""
+    try:
+        responses.send(None)
+    except StopIteration:
+        return
+    msg = f"the server reported success before {name} was complete"
+    raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH)

@@ -1,0 +1,131 @@
+"""Authentication: SASL mechanisms as finite automata (RFC 4422, RFC 4954).
+
+A mechanism is a generator whose states are its `yield`s, in the order of its
+RFC: none loops, so none can be led around in circles by a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from hmac import compare_digest
+from typing import NoReturn, Protocol
+
+from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
+from esmtp_async.protocol._outcomes import Stage
+
+#: Yields responses, is sent challenges; see `Mechanism.respond`.
+Responses = Generator[bytes | None, bytes | None, None]
+
+
+class Secret:
+    """Text that shows itself nowhere: not in repr, str, format, logs or pickles."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Give the text; the only way to it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        """Show that there is one."""
+        return "Secret('***')"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare in constant time."""
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        """Hash by the text."""
+        return hash(("Secret", self._text))
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied into anything that is."""
+        msg = "a secret cannot be pickled"
+        raise TypeError(msg)
+
+
+class Mechanism(Protocol):
+    """What a SASL mechanism must be; anybody may write one."""
+
+    @property
+    def name(self) -> str:
+        """The registered name, for example `PLAIN`."""
+        ...
+
+    def respond(self) -> Responses:
+        """Begin one authentication.
+
+        The first `yield` gives the initial response, or None where the server
+        speaks first. Each further one answers the challenge that the one
+        before it returned. Once the server reports success, None is sent
+        instead of a challenge, and the generator must return then: one that
+        still waits for something has not been satisfied.
+
+        Raise `AuthenticationFailed` to refuse a challenge; the exchange is
+        then cancelled with `*` (RFC 4954 §4).
+        """
+        ...
+
+
+def _refuse(problem: str) -> NoReturn:
+    raise AuthenticationFailed(problem, command="AUTH", stage=Stage.AUTH)
+
+
+class _Credentials:
+    """A user name and a password, checked; the base of PLAIN and LOGIN."""
+
+    def __init__(self, username: str, password: str | Secret) -> None:
+        secret = password if isinstance(password, Secret) else Secret(password)
+        for what, text in (("username", username), ("password", secret.reveal())):
+            try:
+                octets = text.encode("utf-8")
+            except UnicodeEncodeError:
+                octets = b"\0"
+            if b"\0" in octets:
+                # NUL separates the fields of PLAIN (RFC 4616 §2).
+                msg = f"the {what} holds a NUL or cannot be encoded as UTF-8"
+                raise InvalidInput(msg) from None
+        self.username = username
+        self._password = secret
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.username!r}, {self._password!r})"
+
+
+class Plain(_Credentials):
+    """PLAIN: everything in one line (RFC 4616)."""
+
+    name = "PLAIN"
+
+    def respond(self) -> Responses:
+        """Give the one message: authzid, NUL, authcid, NUL, password."""
+        yield f"\0{self.username}\0{self._password.reveal()}".encode()
+
+
+class Login(_Credentials):
+    """LOGIN: user name and password to two prompts (draft-murchison-sasl-login-00).
+
+    Servers word the prompts as they like, so their order decides; but a prompt
+    that clearly asks for the other one is not answered.
+    """
+
+    name = "LOGIN"
+
+    def respond(self) -> Responses:
+        """Wait for both prompts in turn."""
+        prompt = yield None
+        if prompt is None or _asks_for(prompt, b"pass"):
+            _refuse("LOGIN: the server did not ask for the user name first")
+        prompt = yield self.username.encode()
+        if prompt is None or _asks_for(prompt, b"user"):
+            _refuse("LOGIN: the server did not ask for the password after the name")
+        yield self._password.reveal().encode()
+
+
+def _asks_for(prompt: bytes, word: bytes) -> bool:
+    return prompt.strip().lower().startswith(word)

@@ -1,0 +1,333 @@
+"""The session: one queue of commands on their way, and one table.
+
+No octet is read or written here. A driver asks `may_continue`, hands commands
+to `send` and writes what comes back, gives what it reads to `receive_data`, and
+takes what it meant from `next_event`::
+
+    session = Session()
+    while (event := session.next_event()) is NEED_DATA:
+        session.receive_data(read())          # the greeting
+    write(session.send(Ehlo("client.example.org")))
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import Final, NamedTuple, NoReturn
+
+from esmtp_async.protocol._commands import (
+    END_OF_MAIL_DATA,
+    Command,
+    Connect,
+    Helo,
+    Verb,
+)
+from esmtp_async.protocol._exceptions import LocalProtocolError, RemoteProtocolError
+from esmtp_async.protocol._extensions import Extensions
+from esmtp_async.protocol._reader import ReplyReader
+from esmtp_async.protocol._replies import Reply, Severity
+from esmtp_async.protocol._states import (
+    EXACT_CODES,
+    GROUPABLE,
+    PROJECTION,
+    SENDABLE,
+    TRANSITIONS,
+    State,
+)
+
+#: Commands that may be on their way at once. Their replies fit any socket's
+#: buffer, so a client that only writes cannot block a server that only writes
+#: (RFC 2920 §3.1).
+WINDOW: Final = 100
+
+#: Octets on their way from which on no further command follows.
+WINDOW_OCTETS: Final = 128 * 1024
+
+
+class Signal(Enum):
+    """What `next_event` says when no reply is there."""
+
+    #: Read from the server, and give it to `receive_data`.
+    NEED_DATA = "need data"
+    #: The connection ended with every reply in.
+    CLOSED = "closed"
+    #: The connection ended with replies missing.
+    LOST = "lost"
+
+
+NEED_DATA: Final = Signal.NEED_DATA
+CLOSED: Final = Signal.CLOSED
+LOST: Final = Signal.LOST
+
+
+class Replied(NamedTuple):
+    """A reply arrived, to the command at the head of the queue."""
+
+    #: What it answers; None for a 421 that nobody asked for.
+    command: Command | None
+    reply: Reply
+    #: Whoever sent the command, as given to `send`.
+    owner: object
+    #: The state it led to.
+    state: State
+    #: False while LMTP owes more replies to the same command (RFC 2033 §4.2).
+    final: bool
+
+
+class Sent(NamedTuple):
+    """A command that is on its way and whose replies are not all in."""
+
+    command: Command
+    owner: object
+
+
+class Session:
+    """One SMTP or LMTP session, as its client sees it (RFC 5321, RFC 2033).
+
+    It raises two errors only: `LocalProtocolError` when the caller may not do
+    that now, and nothing has changed; `RemoteProtocolError` when the server
+    did what no server may, and `state` is CLOSED from then on.
+    """
+
+    def __init__(
+        self,
+        owner: object = None,
+        *,
+        lmtp: bool = False,
+        pipelining: bool = True,
+        window: int = WINDOW,
+        lenient_reply_eol: bool = False,
+    ) -> None:
+        #: Whether LMTP is spoken, not SMTP (RFC 2033).
+        self.lmtp = lmtp
+        self._allow_pipelining = pipelining
+        self._window = window
+        self._lenient_reply_eol = lenient_reply_eol
+        self._reader = ReplyReader(lenient_eol=lenient_reply_eol)
+        self._eof = False
+        self._outstanding: deque[Sent] = deque([Sent(Connect(), owner)])
+        self._octets = 0  # on their way
+        self._state = State.CONNECTED
+        self._projected = PROJECTION[State.CONNECTED, Verb.CONNECT]
+        self._extensions = Extensions()
+        # Two registers beside the table: may a group grow, and how many
+        # replies will LMTP give to the end of the mail data?
+        self._pipelining = False
+        self._accepted = 0
+        self._due = 1  # replies the head of the queue still waits for
+        self._unfinished = False  # the mail data at its end are not all sent
+
+    @property
+    def state(self) -> State:
+        """Where the server is, by the replies so far."""
+        return self._state
+
+    @property
+    def projected(self) -> State:
+        """Where it will be once everything on its way is answered well."""
+        return self._projected
+
+    @property
+    def outstanding(self) -> tuple[Sent, ...]:
+        """What is on its way and not fully answered, oldest first."""
+        return tuple(self._outstanding)
+
+    @property
+    def extensions(self) -> Extensions:
+        """What the server offers at present."""
+        return self._extensions
+
+    @property
+    def accepted(self) -> int:
+        """The forward-paths accepted in the transaction that is open."""
+        return self._accepted
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether mail data have begun and their end is not sent yet."""
+        return self._unfinished
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another transaction may begin: all is answered, nothing is left."""
+        return (
+            not self._outstanding
+            and not self._reader.holds_octets
+            and not self._eof
+            and self._state is not State.GREETED
+            and (self._state, Verb.RSET) in SENDABLE
+        )
+
+    @property
+    def may_continue(self) -> bool:
+        """Whether any command at all may follow what is on its way."""
+        if self._state is State.CLOSED:
+            return False
+        if self._unfinished or not self._outstanding:
+            return True
+        return (
+            self._pipelining
+            and self._outstanding[-1].command.verb in GROUPABLE
+            and len(self._outstanding) < self._window
+            and self._octets < WINDOW_OCTETS
+        )
+
+    def may_send(self, command: Command) -> bool:
+        """Tell whether `send` would take the command now."""
+        if self._unfinished:
+            return command.verb is Verb.CONTENT and self._state is not State.CLOSED
+        return self.may_continue and (self._projected, command.verb) in SENDABLE
+
+    def send(self, command: Command, owner: object = None) -> bytes:
+        """Put a command on its way; give the octets to write.
+
+        `owner` comes back with the reply. Raises `LocalProtocolError` where the
+        command may not be sent, `RemoteProtocolError` where the server has
+        answered it before it was asked.
+        """
+        if not self.may_send(command):
+            msg = (
+                f"{command.verb.value} cannot be sent: the state is "
+                f"{self._state.value}, {self._projected.value} once "
+                f"{len(self._outstanding)} outstanding commands are answered"
+            )
+            raise LocalProtocolError(msg)
+        if not self._unfinished:
+            if not self._outstanding:
+                if self._reader.holds_octets:
+                    self._violate(f"octets came before {command.verb.value} was sent")
+                self._due = self._replies_due(command.verb)
+            self._outstanding.append(Sent(command, owner))
+            self._octets += len(command.wire)
+            self._projected = PROJECTION[self._projected, command.verb]
+        self._unfinished = command.more
+        if not self._due:
+            # LMTP, and the lone dot for no recipient: no reply will come, and
+            # there is no telling one that does (RFC 2033 §4.2).
+            self._outstanding.clear()
+            self._close()
+        return command.wire
+
+    def receive_data(self, data: bytes) -> None:
+        """Take octets from the server; empty octets mean the end of its stream."""
+        if data:
+            self._reader.feed(data)
+        else:
+            self._eof = True
+
+    def next_event(self) -> Replied | Signal:
+        """Give the next reply with the state it leads to, or a signal.
+
+        Raises `RemoteProtocolError` where the octets break the protocol.
+        """
+        if self._state is State.CLOSED:
+            return LOST if self._outstanding else CLOSED
+        try:
+            reply = self._reader.next_reply()
+        except RemoteProtocolError:
+            self._close()
+            raise
+        if reply is not None:
+            return self._take(reply)
+        if not self._eof:
+            return NEED_DATA
+        truncated = self._reader.holds_octets
+        self._close()
+        return LOST if self._outstanding or truncated else CLOSED
+
+    def secured(self) -> None:
+        """Note that the TLS handshake succeeded; forget all from before it.
+
+        The session is where it was after the greeting (RFC 3207 §4.2).
+        """
+        if self._state is not State.TLS:
+            msg = f"no TLS handshake is due: the state is {self._state.value}"
+            raise LocalProtocolError(msg)
+        self._reader = ReplyReader(lenient_eol=self._lenient_reply_eol)
+        self._extensions = Extensions()
+        self._pipelining = False
+        self._state = self._projected = State.GREETED
+
+    def abort(self) -> None:
+        """Note that nothing more will be said; what is on its way stays told."""
+        self._close()
+
+    def _take(self, reply: Reply) -> Replied:
+        """Let the reply answer the head of the queue, and change the state."""
+        severity = reply.severity
+        if not self._outstanding:
+            if severity is Severity.SHUTDOWN:
+                self._close()
+                return Replied(None, reply, None, self._state, final=True)
+            self._violate(f"a reply came that no command asked for: '{reply}'")
+        sent = self._outstanding[0]
+        command = sent.command
+        before, verb = self._state, command.verb
+        after = TRANSITIONS.get((before, verb, severity))
+        if after is None or reply.code != EXACT_CODES.get((verb, severity), reply.code):
+            self._violate(f"{verb.value} cannot be answered '{reply}'")
+        if self._unfinished and len(self._outstanding) == 1:
+            if severity is Severity.COMPLETION:
+                self._violate(f"the mail data were taken before their end: '{reply}'")
+            after = State.CLOSED  # half of them are on the wire, and stay there
+        self._due -= 1
+        if self._due and severity is not Severity.SHUTDOWN:
+            return Replied(command, reply, sent.owner, before, final=False)
+        self._outstanding.popleft()
+        self._enter(after, command, reply)
+        return Replied(command, reply, sent.owner, self._state, final=True)
+
+    def _enter(self, after: State, command: Command, reply: Reply) -> None:
+        """Change to the state that the last reply to a command leads to."""
+        before, self._state = self._state, after
+        verb = command.verb
+        if after is State.CLOSED:
+            self._close()
+            return
+        if after is State.TLS and self._reader.holds_octets:
+            # Read on under TLS they would pass for protected ones (RFC 3207 §6).
+            self._violate("octets follow the reply to STARTTLS in clear text")
+        if verb is Verb.HELLO and not reply.refused:
+            extended = not isinstance(command, Helo)
+            self._extensions = (
+                Extensions.from_reply(reply) if extended else Extensions()
+            )
+            self._pipelining = (
+                self._allow_pipelining and "PIPELINING" in self._extensions
+            )
+        if verb is Verb.RCPT and after is State.RCPT and not reply.refused:
+            self._accepted += 1
+        elif after is State.READY or (verb is Verb.MAIL and after is State.MAIL):
+            self._accepted = 0
+        self._octets -= len(command.wire)
+        if not self._outstanding:
+            self._octets = 0
+            self._projected = after
+            return
+        self._due = self._replies_due(self._outstanding[0].command.verb)
+        if after is not PROJECTION[before, verb]:
+            self._project()
+
+    def _project(self) -> None:
+        """Project anew, after an answer that was not the good one."""
+        state = self._state
+        for sent in self._outstanding:
+            state = PROJECTION[state, sent.command.verb]
+        self._projected = state
+
+    def _replies_due(self, verb: Verb) -> int:
+        """Count the replies to a verb that has come to the head of the queue.
+
+        LMTP answers the end of the mail data once for each accepted recipient;
+        one that was overtaken by a refusal it answers as any command.
+        """
+        each = self.lmtp and verb in END_OF_MAIL_DATA
+        return self._accepted if each and (self._state, verb) in SENDABLE else 1
+
+    def _close(self) -> None:
+        self._state = self._projected = State.CLOSED
+
+    def _violate(self, problem: str) -> NoReturn:
+        self._close()
+        raise RemoteProtocolError(problem)

@@ -1,0 +1,310 @@
+"""The mail transaction: one attempt to convey one message (RFC 5321 §3.3).
+
+It says the envelope and the mail data in the order and the groups that the
+session allows, and keeps account of every recipient by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from esmtp_async.protocol._commands import (
+    END_OF_MAIL_DATA,
+    STAGES,
+    Bdat,
+    Command,
+    Content,
+    Data,
+    Mail,
+    Parameters,
+    Rcpt,
+    Rset,
+    Verb,
+)
+from esmtp_async.protocol._content import BLOCK, DotStuffer, MailData
+from esmtp_async.protocol._envelope import Envelope
+from esmtp_async.protocol._exceptions import NotSupported
+from esmtp_async.protocol._exchange import WAIT, Commands, Fetch
+from esmtp_async.protocol._extensions import Extensions
+from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
+from esmtp_async.protocol._replies import EnhancedStatus, Reply, Severity
+from esmtp_async.protocol._session import Session
+from esmtp_async.protocol._states import State
+
+# A mailbox over its quota, a message too big for the system: what 552 says
+# today. Old servers say 552 for too many recipients, where 452 is meant
+# (RFC 5321 §4.5.3.1.10).
+_TOO_BIG: Final = frozenset({EnhancedStatus(5, 2, 2), EnhancedStatus(5, 3, 4)})
+_EXCEEDED: Final = 552
+
+
+class Verdict(NamedTuple):
+    """A reply that decided something, and where."""
+
+    reply: Reply
+    stage: Stage
+
+
+class Transaction:
+    """One attempt to convey one message, and what became of each recipient.
+
+    `all_or_nothing` ends the attempt before the mail data if any recipient is
+    refused. `eager` sends the mail data in the same group as the envelope, if
+    they are at most one block and the server offers CHUNKING: one round trip,
+    past the letter of RFC 3030 §2.
+    """
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        content: MailData,
+        *,
+        all_or_nothing: bool = False,
+        eager: bool = False,
+    ) -> None:
+        self.envelope = envelope
+        self._content = content
+        self._all_or_nothing = all_or_nothing
+        self._eager = eager and not all_or_nothing
+        self._lmtp = False
+        # Recipients by position: those asked for, in order; the replies to
+        # them; those that need what the server lacks.
+        self._asked: list[int] = []
+        self._replies: dict[int, Reply] = {}
+        self._lacking: set[int] = set()
+        self._unsupported = False
+        # What decided for all: MAIL's refusal, DATA's or a chunk's, a 421.
+        self._mail: Verdict | None = None
+        self._data: Verdict | None = None
+        self._shutdown: Verdict | None = None
+        # The replies to the end of the mail data: one, or LMTP's several.
+        self._final: list[Reply] = []
+
+    def commands(self, session: Session) -> Commands:
+        """Yield the commands; raises `NotSupported`, mostly before the first."""
+        extensions = session.extensions
+        self._lmtp = session.lmtp
+        self._select(extensions)
+        parameters = self._mail_parameters(extensions)
+        if session.projected is not State.READY:
+            yield Rset()
+        yield Mail(self.envelope.reverse_path, parameters)
+        for index in self._asked:
+            recipient = self.envelope.recipients[index]
+            yield Rcpt(recipient.path, recipient.parameters)
+        if self._all_or_nothing:
+            yield WAIT
+            if len(self._accepted) < len(self._asked):
+                return
+        if self._chunks(extensions):
+            yield from self._say_chunks(extensions)
+        else:
+            yield from self._say_data(session)
+
+    def replied(self, command: Command | None, reply: Reply) -> None:
+        """Take a reply to one of the commands, or a 421 to none."""
+        stage = Stage.COMMAND if command is None else STAGES[command.verb]
+        verdict = Verdict(reply, stage)
+        if command is None or reply.severity is Severity.SHUTDOWN:
+            self._shutdown = verdict
+        elif command.verb is Verb.RCPT:
+            self._replies[self._asked[len(self._replies)]] = reply
+        elif command.verb in END_OF_MAIL_DATA:
+            self._final.append(reply)
+        elif not reply.refused:
+            return
+        elif command.verb is Verb.MAIL:
+            self._mail = verdict
+        elif self._data is None:
+            # DATA, or the first chunk refused: the next ones had no chance.
+            self._data = verdict
+
+    def results(
+        self, *, in_doubt: bool = False, stage: Stage = Stage.LOCAL
+    ) -> tuple[RecipientResult, ...]:
+        """Tell what became of each recipient, in the envelope's order.
+
+        `in_doubt`: the end of the mail data was on its way, and its reply never
+        came. `stage`: where the attempt ended, for those no reply decided.
+        """
+        return tuple(
+            self._result(index, in_doubt=in_doubt, stage=stage)
+            for index in range(len(self.envelope.recipients))
+        )
+
+    @property
+    def final_reply(self) -> Reply | None:
+        """The reply that took the message, or else the last one to its end."""
+        taken = [reply for reply in self._final if not reply.refused]
+        return (taken or self._final or [None])[-1]
+
+    # What is needed
+
+    def _select(self, extensions: Extensions) -> None:
+        """Ask for the recipients that the server's extensions can serve."""
+        lacking = None
+        for index, recipient in enumerate(self.envelope.recipients):
+            missing = recipient.missing(extensions)
+            if missing is None:
+                self._asked.append(index)
+            else:
+                self._lacking.add(index)
+                lacking = missing
+        if lacking and (self._all_or_nothing or not self._asked):
+            raise self._not_supported(lacking, "a recipient needs")
+
+    def _mail_parameters(self, extensions: Extensions) -> Parameters:
+        parameters: dict[str, str | None] = {}
+        content, envelope = self._content, self.envelope
+        if content.size is not None:
+            self._check_size(content.size, extensions)
+            if "SIZE" in extensions:
+                parameters["SIZE"] = str(content.size)
+        # A stream's octets are seen only as they pass: it is declared 8-bit
+        # where that can be, and watched where it cannot.
+        if "8BITMIME" in extensions:
+            if content.is_8bit:
+                parameters["BODY"] = "8BITMIME"
+        elif content.size is not None:
+            self._check_7bit(content.octets, extensions)
+        if (
+            content.has_8bit_header
+            or envelope.reverse_path.needs_smtputf8
+            or any(envelope.recipients[i].path.needs_smtputf8 for i in self._asked)
+        ):
+            if "SMTPUTF8" not in extensions:
+                why = "an address or a header of the message needs"
+                raise self._not_supported("SMTPUTF8", why)
+            parameters["SMTPUTF8"] = None
+        for extension, keyword, value in envelope.parameters:
+            if extension not in extensions:
+                raise self._not_supported(extension, f"{keyword} needs")
+            parameters[keyword] = value
+        return parameters
+
+    def _check_size(self, size: int, extensions: Extensions) -> None:
+        if extensions.size is not None and size > extensions.size:
+            self._unsupported = True
+            msg = (
+                f"the message of {size} octets exceeds the {extensions.size} that "
+                "the server takes (SIZE)"
+            )
+            raise NotSupported(msg, extension="SIZE")
+
+    def _check_7bit(self, octets: bytes, extensions: Extensions) -> None:
+        if not octets.isascii() and "8BITMIME" not in extensions:
+            raise self._not_supported("8BITMIME", "an octet above 127 needs")
+
+    def _not_supported(self, extension: str, why: str) -> NotSupported:
+        self._unsupported = True
+        msg = f"{why} {extension}, which the server does not offer"
+        return NotSupported(msg, extension=extension)
+
+    # How the mail data are said
+
+    def _chunks(self, extensions: Extensions) -> bool:
+        """Choose BDAT: to fly eagerly, or for a stream, which may be stopped."""
+        return "CHUNKING" in extensions and (self._eager or self._content.size is None)
+
+    def _say_data(self, session: Session) -> Commands:
+        yield Data()
+        if session.state is not State.DATA:
+            return
+        stuffer = DotStuffer()
+        if not self._accepted:
+            # 354 although nobody was accepted: a lone dot (RFC 2920 §3.1).
+            yield Content()
+        elif self._is_one_block:
+            octets = stuffer.feed(self._content.octets)
+            yield Content.piece(octets + b".\r\n", more=False)
+        else:
+            yield from self._blocks(
+                session.extensions,
+                lambda block: Content.piece(stuffer.feed(block), more=True),
+            )
+            # A write of its own: the commit point is as late as it can be.
+            yield Content.piece(b".\r\n", more=False)
+
+    def _say_chunks(self, extensions: Extensions) -> Commands:
+        if not (self._eager and self._is_one_block):
+            # BDAT only after all replies to MAIL and RCPT (RFC 3030 §2).
+            yield WAIT
+            if not self._accepted:
+                return
+        if self._is_one_block:
+            yield Bdat(self._content.octets, last=True)
+        else:
+            yield from self._blocks(extensions, Bdat)
+            yield Bdat(b"", last=True)
+
+    @property
+    def _is_one_block(self) -> bool:
+        return self._content.size is not None and self._content.size <= BLOCK
+
+    def _blocks(
+        self, extensions: Extensions, make: Callable[[bytes], Command]
+    ) -> Commands:
+        octets = self._content.octets
+        for start in range(0, len(octets), BLOCK):
+            yield make(octets[start : start + BLOCK])
+        if self._content.size is not None:
+            return
+        size = 0
+        while block := (yield Fetch(self._content.read)):
+            size += len(block)
+            self._check_size(size, extensions)
+            self._check_7bit(block, extensions)
+            yield make(block)
+
+    # What became of it
+
+    @property
+    def _accepted(self) -> list[int]:
+        """The positions accepted at RCPT, of a MAIL that was accepted."""
+        if self._mail is not None:
+            return []
+        return [index for index, reply in self._replies.items() if not reply.refused]
+
+    def _result(self, index: int, *, in_doubt: bool, stage: Stage) -> RecipientResult:
+        address = self.envelope.recipients[index].address
+        if index in self._lacking or self._unsupported:
+            return RecipientResult(
+                address, Outcome.REFUSED, None, Stage.LOCAL, temporary=False
+            )
+        verdict = self._verdict(index)
+        if verdict is not None:
+            reply, where = verdict
+            outcome = Outcome.REFUSED if reply.refused else Outcome.ACCEPTED
+            temporary = reply.temporary or self._too_many(index, verdict)
+            return RecipientResult(address, outcome, reply, where, temporary)
+        if in_doubt:
+            return RecipientResult(
+                address, Outcome.UNKNOWN, None, Stage.FINAL, temporary=True
+            )
+        return RecipientResult(address, Outcome.NOT_SENT, None, stage, temporary=True)
+
+    def _verdict(self, index: int) -> Verdict | None:
+        """Give the reply that decided for a recipient: the earliest refusal."""
+        if self._mail is not None:
+            return self._mail
+        reply = self._replies.get(index)
+        if reply is not None and reply.refused:
+            return Verdict(reply, Stage.RCPT)
+        if self._data is not None:
+            return self._data
+        if reply is not None and self._final:
+            # LMTP replies once for each accepted recipient, in their order.
+            position = self._accepted.index(index) if self._lmtp else 0
+            if position < len(self._final):
+                return Verdict(self._final[position], Stage.FINAL)
+        return self._shutdown
+
+    def _too_many(self, index: int, verdict: Verdict) -> bool:
+        """Tell whether a 552 to RCPT means "too many recipients": a 452, really."""
+        return (
+            verdict.stage is Stage.RCPT
+            and verdict.reply.code == _EXCEEDED
+            and verdict.reply.enhanced_status not in _TOO_BIG
+            and any(earlier < index for earlier in self._accepted)
+        )
