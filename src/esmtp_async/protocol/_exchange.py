@@ -170,12 +170,16 @@ class Opening:
         self._mechanisms = mechanisms
         self._secure = secure
         self._allow_plaintext_auth = allow_plaintext_auth
+        #: The greeting, once it has come.
+        self.greeting: Reply | None = None
         self._command: Command | None = None
         self._reply: Reply  # the latest; the greeting is in before any command
 
     def replied(self, command: Command | None, reply: Reply) -> None:
         """Keep the reply; raise if it shuts the channel down."""
         self._command, self._reply = command, reply
+        if command is not None and command.verb is Verb.CONNECT:
+            self.greeting = reply
         if reply.severity is Severity.SHUTDOWN:
             self._raise_refusal()
 
@@ -191,12 +195,10 @@ class Opening:
 
     def _introduce(self) -> Commands:
         yield self._hello
-        if self._reply.refused:
-            if self._fallback is None or self._reply.code not in _EHLO_UNKNOWN:
-                self._raise_refusal()
+        if self._fallback is not None and self._reply.code in _EHLO_UNKNOWN:
             yield self._fallback
-            if self._reply.refused:
-                self._raise_refusal()
+        if self._reply.refused:
+            self._raise_refusal()
 
     def _secure_channel(self, session: Session) -> Commands:
         required = self._starttls is StartTLSPolicy.REQUIRED

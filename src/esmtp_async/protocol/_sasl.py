@@ -82,6 +82,9 @@ class _Credentials:
     def __init__(self, username: str, password: str | Secret) -> None:
         secret = password if isinstance(password, Secret) else Secret(password)
         for what, text in (("username", username), ("password", secret.reveal())):
+            if not isinstance(text, str):
+                msg = f"the {what} is of type {type(text).__name__}, not str"
+                raise InvalidInput(msg)
             try:
                 octets = text.encode("utf-8")
             except UnicodeEncodeError:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple, NoReturn, Protocol
 
 from esmtp_async.protocol._commands import (
     END_OF_MAIL_DATA,
@@ -61,6 +61,14 @@ CLOSED: Final = Signal.CLOSED
 LOST: Final = Signal.LOST
 
 
+class Owner(Protocol):
+    """Whoever sends commands and wants their replies."""
+
+    def replied(self, command: Command | None, reply: Reply, /) -> object:
+        """Take a reply to a command; None is a 421 that nobody asked for."""
+        ...
+
+
 class Replied(NamedTuple):
     """A reply arrived, to the command at the head of the queue."""
 
@@ -68,7 +76,7 @@ class Replied(NamedTuple):
     command: Command | None
     reply: Reply
     #: Whoever sent the command, as given to `send`.
-    owner: object
+    owner: Owner | None
     #: The state it led to.
     state: State
     #: False while LMTP owes more replies to the same command (RFC 2033 §4.2).
@@ -79,7 +87,7 @@ class Sent(NamedTuple):
     """A command that is on its way and whose replies are not all in."""
 
     command: Command
-    owner: object
+    owner: Owner | None
 
 
 class Session:
@@ -92,7 +100,7 @@ class Session:
 
     def __init__(
         self,
-        owner: object = None,
+        owner: Owner | None = None,
         *,
         lmtp: bool = False,
         pipelining: bool = True,
@@ -134,6 +142,11 @@ class Session:
         return tuple(self._outstanding)
 
     @property
+    def awaited(self) -> Sent | None:
+        """The command whose reply comes next."""
+        return self._outstanding[0] if self._outstanding else None
+
+    @property
     def extensions(self) -> Extensions:
         """What the server offers at present."""
         return self._extensions
@@ -147,6 +160,11 @@ class Session:
     def unfinished(self) -> bool:
         """Whether mail data have begun and their end is not sent yet."""
         return self._unfinished
+
+    @property
+    def eof(self) -> bool:
+        """Whether the server's stream has ended."""
+        return self._eof
 
     @property
     def reusable(self) -> bool:
@@ -179,7 +197,7 @@ class Session:
             return command.verb is Verb.CONTENT and self._state is not State.CLOSED
         return self.may_continue and (self._projected, command.verb) in SENDABLE
 
-    def send(self, command: Command, owner: object = None) -> bytes:
+    def send(self, command: Command, owner: Owner | None = None) -> bytes:
         """Put a command on its way; give the octets to write.
 
         `owner` comes back with the reply. Raises `LocalProtocolError` where the
@@ -208,6 +226,16 @@ class Session:
             self._outstanding.clear()
             self._close()
         return command.wire
+
+    def in_doubt(self, owner: Owner) -> bool:
+        """Tell whether an owner's message may have been taken without our knowing.
+
+        So it is when the end of its mail data was sent and is not answered.
+        """
+        return any(
+            sent.owner is owner and sent.command.verb in END_OF_MAIL_DATA
+            for sent in self._outstanding
+        ) and not (self._unfinished and self._outstanding[-1].owner is owner)
 
     def receive_data(self, data: bytes) -> None:
         """Take octets from the server; empty octets mean the end of its stream."""

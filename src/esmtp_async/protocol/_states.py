@@ -118,7 +118,7 @@ OVERTAKEN: Final = True
 # ruff: noqa: E501
 ROWS: Final = (
     Row(Verb.CONNECT,  _in("CONNECTED"),                             GREETED, NEVER, REFUSED, ALONE),
-    Row(Verb.HELLO,    _in("GREETED READY MAIL RCPT"),               READY,   NEVER, STAY,    ALONE),
+    Row(Verb.HELLO,    _in("GREETED READY MAIL RCPT INDETERMINATE"), READY,   NEVER, STAY,    ALONE),
     Row(Verb.STARTTLS, _in("READY"),                                 TLS,     NEVER, STAY,    ALONE),
     Row(Verb.AUTH,     _in("READY"),                                 READY,   AUTH,  STAY,    ALONE),
     Row(Verb.RESPONSE, _in("AUTH"),                                  READY,   AUTH,  READY,   ALONE),
@@ -132,9 +132,9 @@ ROWS: Final = (
     Row(Verb.RSET,     _in("GREETED"),                               STAY,    NEVER, NEVER,   GROUP),
     Row(Verb.NOOP,     _in("GREETED READY MAIL RCPT BDAT INDETERMINATE"),
                                                                      STAY,    NEVER, STAY,    ALONE),
-    Row(Verb.VRFY,     _in("GREETED READY MAIL RCPT"),               STAY,    NEVER, STAY,    ALONE),
-    Row(Verb.EXPN,     _in("GREETED READY MAIL RCPT"),               STAY,    NEVER, STAY,    ALONE),
-    Row(Verb.HELP,     _in("GREETED READY MAIL RCPT"),               STAY,    NEVER, STAY,    ALONE),
+    Row(Verb.VRFY,     _in("GREETED READY MAIL RCPT INDETERMINATE"), STAY,    NEVER, STAY,    ALONE),
+    Row(Verb.EXPN,     _in("GREETED READY MAIL RCPT INDETERMINATE"), STAY,    NEVER, STAY,    ALONE),
+    Row(Verb.HELP,     _in("GREETED READY MAIL RCPT INDETERMINATE"), STAY,    NEVER, STAY,    ALONE),
     Row(Verb.QUIT,     _in("GREETED REFUSED READY MAIL RCPT BDAT INDETERMINATE"),
                                                                      CLOSED,  NEVER, CLOSED,  ALONE),
     # A forward-path taken although its MAIL was refused leaves the server with

@@ -74,6 +74,8 @@ class Transaction:
         self._replies: dict[int, Reply] = {}
         self._lacking: set[int] = set()
         self._unsupported = False
+        #: Whether an octet of the mail data may have been sent.
+        self.content_begun = False
         # What decided for all: MAIL's refusal, DATA's or a chunk's, a 421.
         self._mail: Verdict | None = None
         self._data: Verdict | None = None
@@ -134,10 +136,16 @@ class Transaction:
         )
 
     @property
+    def shut_down(self) -> bool:
+        """Whether the server ended the session with a 421."""
+        return self._shutdown is not None
+
+    @property
     def final_reply(self) -> Reply | None:
         """The reply that took the message, or else the last one to its end."""
         taken = [reply for reply in self._final if not reply.refused]
-        return (taken or self._final or [None])[-1]
+        replies = taken or self._final
+        return replies[-1] if replies else None
 
     # What is needed
 
@@ -211,6 +219,7 @@ class Transaction:
         yield Data()
         if session.state is not State.DATA:
             return
+        self.content_begun = True
         stuffer = DotStuffer()
         if not self._accepted:
             # 354 although nobody was accepted: a lone dot (RFC 2920 §3.1).
@@ -232,6 +241,7 @@ class Transaction:
             yield WAIT
             if not self._accepted:
                 return
+        self.content_begun = True
         if self._is_one_block:
             yield Bdat(self._content.octets, last=True)
         else:

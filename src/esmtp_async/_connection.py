@@ -1,0 +1,324 @@
+"""The driver: holds exchanges over a byte stream, for one session.
+
+It knows no command and no reply code. It pulls what an exchange wants to say,
+as early as the session lets it, writes it in as few pieces as it can, reads
+when the session needs octets, and hands each reply to whoever asked.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import anyio
+from anyio.abc import ByteStream
+
+from esmtp_async import _transport
+from esmtp_async._events import (
+    CommandSent,
+    ConnectionClosed,
+    Observer,
+    ReplyReceived,
+    TLSStarted,
+)
+from esmtp_async._timeouts import Timeouts
+from esmtp_async._transport import STREAM_ERRORS
+from esmtp_async.protocol._commands import STAGES, Command
+from esmtp_async.protocol._exceptions import (
+    ConnectionLost,
+    NotDelivered,
+    ProtocolViolation,
+    RemoteProtocolError,
+    StageTimeout,
+    TLSFailed,
+)
+from esmtp_async.protocol._exchange import WAIT, Ask, Commands, Exchange, Fetch
+from esmtp_async.protocol._outcomes import Stage
+from esmtp_async.protocol._replies import Reply
+from esmtp_async.protocol._session import CLOSED, LOST, Replied, Session
+from esmtp_async.protocol._states import State
+
+_numbers: Final = itertools.count(1)
+
+#: Seconds to hear why a server hung up on us while we wrote.
+_LAST_WORDS: Final = 1.0
+
+
+#: Does the TLS handshake over a stream.
+Upgrade = Callable[[ByteStream], Awaitable[ByteStream]]
+
+
+class Connection:
+    """One session over one stream; one exchange at a time.
+
+    `upgrade` does the TLS handshake that STARTTLS calls for. Whatever leaves
+    the session in a state that no further transaction can begin in ends the
+    connection: nothing more is ever written to it.
+    """
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        session: Session,
+        timeouts: Timeouts,
+        *,
+        upgrade: Upgrade,
+        observer: Observer | None = None,
+    ) -> None:
+        self.session = session
+        #: The greeting, once a session is open.
+        self.greeting: Reply | None = None
+        #: Counts the connections of this process.
+        self.number = next(_numbers)
+        self._stream = stream
+        self._timeouts = timeouts
+        self._upgrade = upgrade
+        self._observe = observer or Observer()
+        self._open = True
+        self._poisoned = False
+        # Where the exchange that is being held has come to.
+        self._exchange: Exchange
+        self._steps: Commands
+        self._answer: bytes | None = None  # to the Fetch that was yielded last
+        self._waiting = False  # for every reply, before the next step
+        self._over = False  # nothing more is to be said
+        self._mute = False  # nothing more can be said
+        self._uploading = False
+        self._stage = Stage.GREETING
+        self._scope = anyio.CancelScope()
+        self._timed = False  # the deadline is already that of the reply awaited
+
+    @property
+    def stream(self) -> ByteStream:
+        """The stream as it is now: inside TLS once there is TLS."""
+        return self._stream
+
+    @property
+    def stage(self) -> Stage:
+        """Where in the conversation the connection is, or ended."""
+        return self._stage
+
+    async def run(self, exchange: Exchange) -> None:
+        """Hold an exchange to its end, or to the end of the session.
+
+        Returns when the exchange is over or the session closed with everything
+        answered. Raises `ConnectionLost`, `StageTimeout`, `ProtocolViolation`
+        or `TLSFailed`, and whatever the exchange raises.
+        """
+        self._exchange = exchange
+        self._steps = exchange.commands(self.session)
+        self._answer = None
+        self._waiting = self._over = self._timed = False
+        try:
+            with anyio.CancelScope() as self._scope:
+                await self._converse()
+            if self._scope.cancelled_caught:
+                raise self._timeout()
+        except RemoteProtocolError as error:
+            self._poisoned = True
+            raise self._violation(error) from None
+        finally:
+            if not self.session.reusable:
+                await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the connection: in order if all is answered, else by force."""
+        if not self._open:
+            return
+        self._open = False
+        session = self.session
+        orderly = not self._poisoned and (
+            session.reusable
+            or (session.state is State.CLOSED and session.awaited is None)
+        )
+        session.abort()
+        await (_transport.close if orderly else _transport.abort)(self._stream)
+        if self._observe.active:
+            self._observe(ConnectionClosed(self.number, aborted=not orderly))
+
+    def is_quiet(self) -> bool:
+        """Tell whether nothing came since the last exchange, without waiting."""
+        return self._open and _transport.is_quiet(self._stream)
+
+    async def _converse(self) -> None:
+        session = self.session
+        while True:
+            event = session.next_event()
+            if isinstance(event, Replied):
+                self._deliver(event)
+            elif event is CLOSED:
+                return
+            elif event is LOST:
+                raise self._loss()
+            else:
+                await self._speak()
+                if session.awaited is not None:
+                    await self._listen()
+                elif self._over:
+                    return
+
+    def _deliver(self, event: Replied) -> None:
+        """Hand a reply to whoever asked; an unasked one to who is speaking."""
+        self._timed = False
+        command, reply, owner, state, _ = event
+        if self._observe.active:
+            line = None if command is None else str(command)
+            self._observe(ReplyReceived(self.number, line, reply, state))
+        (owner or self._exchange).replied(command, reply)
+
+    async def _speak(self) -> None:
+        """Say everything that may be said now."""
+        session = self.session
+        if self._waiting and session.awaited is not None:
+            return
+        self._waiting = False
+        flight: list[bytes] = []
+        while not self._over and not self._waiting and session.may_continue:
+            step = self._next_step()
+            if isinstance(step, Command):
+                if not session.may_send(step):
+                    self._over = True
+                    break
+                flight.append(self._send(step))
+                if step.more:
+                    await self._upload(flight)
+            elif step is None:
+                self._over = True
+            else:
+                await self._flush(flight)
+                await self._do(step)
+        await self._flush(flight)
+
+    def _next_step(self) -> Command | Ask | Fetch | None:
+        answer, self._answer = self._answer, None
+        try:
+            return next(self._steps) if answer is None else self._steps.send(answer)
+        except StopIteration:
+            return None
+
+    def _send(self, command: Command) -> bytes:
+        wire = self.session.send(command, self._exchange)
+        if self._observe.active:
+            self._observe(CommandSent(self.number, str(command)))
+        return wire
+
+    async def _do(self, step: Ask | Fetch) -> None:
+        """Do what the exchange asks of its driver."""
+        if isinstance(step, Fetch):
+            self._limit(Stage.CONTENT)
+            self._answer = await step.call()
+        elif step is WAIT:
+            self._waiting = self.session.awaited is not None
+        else:
+            self._limit(Stage.TLS)
+            self._stream = await self._upgrade(self._stream)
+            self.session.secured()
+            if self._observe.active:
+                tls = _transport.tls_info(self._stream)
+                self._observe(TLSStarted(self.number, tls.version if tls else ""))
+
+    async def _flush(self, flight: list[bytes]) -> None:
+        """Write a flight in one piece, and empty it."""
+        if not flight or self._mute:
+            return
+        octets = b"".join(flight)
+        flight.clear()
+        awaited = self.session.awaited
+        if self.session.unfinished:
+            self._limit(Stage.CONTENT)
+        elif awaited is not None:
+            self._limit(STAGES[awaited.command.verb])
+        try:
+            await self._stream.send(octets)
+        except STREAM_ERRORS:
+            self._over = self._mute = True
+            await self._hear_last_words()
+
+    async def _listen(self) -> None:
+        """Read once, within the limit of the reply that comes next."""
+        awaited = self.session.awaited
+        if awaited is not None and not self._timed:
+            self._limit(STAGES[awaited.command.verb])
+            self._timed = True
+        await self._receive()
+
+    async def _receive(self) -> None:
+        try:
+            octets = await self._stream.receive()
+        except STREAM_ERRORS:
+            octets = b""
+        self.session.receive_data(octets)
+
+    async def _upload(self, flight: list[bytes]) -> None:
+        """Write mail data while listening: anything heard stops it.
+
+        A server that speaks before the end of the mail data refuses them, or
+        is leaving, or breaks the protocol; none of it lets us go on.
+        """
+        failure: Exception | None = None
+        self._uploading = True
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._overhear, group.cancel_scope)
+            try:
+                await self._write_mail_data(flight)
+            except Exception as error:  # noqa: BLE001  # raised below, ungrouped
+                failure = error
+            group.cancel_scope.cancel()
+        self._uploading = False
+        if self.session.unfinished:
+            self._over = self._mute = True
+        if failure is not None:
+            raise failure
+
+    async def _write_mail_data(self, flight: list[bytes]) -> None:
+        await self._flush(flight)
+        while self.session.unfinished and not self._over:
+            step = self._next_step()
+            if isinstance(step, Command):
+                flight.append(self._send(step))
+                await self._flush(flight)
+            elif step is not None:
+                await self._do(step)
+
+    async def _overhear(self, writing: anyio.CancelScope) -> None:
+        await self._receive()
+        writing.cancel()
+
+    async def _hear_last_words(self) -> None:
+        """Read, for a moment, why the server hung up while we wrote."""
+        with anyio.move_on_after(_LAST_WORDS):
+            if self._uploading:
+                await anyio.sleep_forever()  # until something is overheard
+            while not self.session.eof:
+                await self._receive()
+        self.session.receive_data(b"")
+
+    def _limit(self, stage: Stage) -> None:
+        """Begin a stage: note it, and set the deadline that bounds it."""
+        self._stage = stage
+        self._timed = False
+        self._scope.deadline = anyio.current_time() + self._timeouts.limit(stage)
+
+    def _loss(self) -> NotDelivered:
+        awaited = self.session.awaited
+        if awaited is not None and not self.session.unfinished:
+            self._stage = STAGES[awaited.command.verb]
+        msg = f"the server closed the connection (stage: {self._stage.value})"
+        if self._stage is Stage.STARTTLS:
+            return TLSFailed(msg, stage=self._stage, temporary=True)
+        return ConnectionLost(msg, stage=self._stage, temporary=True)
+
+    def _timeout(self) -> NotDelivered:
+        seconds = self._timeouts.limit(self._stage)
+        msg = f"no progress within {seconds:g} s (stage: {self._stage.value})"
+        return StageTimeout(msg, stage=self._stage, temporary=True)
+
+    def _violation(self, error: RemoteProtocolError) -> NotDelivered:
+        awaited = self.session.awaited
+        if awaited is not None and not self.session.unfinished:
+            self._stage = STAGES[awaited.command.verb]
+        msg = f"the server broke the protocol (stage: {self._stage.value}): {error}"
+        if self._stage is Stage.STARTTLS:
+            return TLSFailed(msg, stage=self._stage)
+        return ProtocolViolation(msg, stage=self._stage, temporary=True)

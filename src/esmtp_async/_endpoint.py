@@ -1,0 +1,177 @@
+"""Where the server is and how it is spoken to: hosts, ports, URLs."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from esmtp_async.protocol._addresses import domain_name
+from esmtp_async.protocol._exceptions import InvalidInput
+
+
+class Security(str, Enum):
+    """How a connection is protected; see `SMTPClient`."""
+
+    #: TLS from the first octet (RFC 8314 §3.3).
+    TLS = "tls"
+    #: STARTTLS, or no mail (RFC 3207).
+    STARTTLS = "starttls"
+    #: STARTTLS where it is offered; no credentials without it.
+    OPPORTUNISTIC = "opportunistic"
+    #: No TLS; no credentials, unless allowed by name.
+    PLAINTEXT = "plaintext"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server: TCP host and port, or the path of a unix socket."""
+
+    host: str = "localhost"
+    port: int = 0
+    #: The unix socket; None for TCP.
+    path: str | None = None
+    #: Whether LMTP is spoken (RFC 2033).
+    lmtp: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing leaves this machine: a unix socket or a loopback address."""
+        if self.path is not None or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        """Give `host:port` or the path."""
+        if self.path is not None:
+            return self.path
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the text of a server comes to, with what a URL may hold beside it."""
+
+    host: str
+    port: int | None = None
+    path: str | None = None
+    lmtp: bool = False
+    security: Security | None = None
+    username: str | None = None
+    password: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        """Show no password."""
+        return f"<Target {self.host or self.path}>"
+
+
+# Scheme to: LMTP?, unix socket?, security.
+_SCHEMES: Final = {
+    "smtp": (False, False, None),
+    "smtps": (False, False, Security.TLS),
+    "submission": (False, False, Security.STARTTLS),
+    "submissions": (False, False, Security.TLS),
+    "lmtp": (True, False, None),
+    "lmtp+unix": (True, True, None),
+    "smtp+unix": (False, True, None),
+}
+
+_MAX_PORT: Final = 65535
+
+
+def _host(text: str) -> str:
+    """Check a host: an address, or a name, which comes back as A-labels.
+
+    One trailing dot only says that a name is absolute (RFC 1034 §3.1).
+    """
+    name = text.removesuffix(".").lower()
+    try:
+        return str(ipaddress.ip_address(name.strip("[]")))
+    except ValueError:
+        pass
+    # Names that a resolver takes, though DNS host names may not have "_".
+    if not name or not name.isascii() or "_" not in name:
+        return domain_name(name)
+    domain_name(name.replace("_", "-"))
+    return name
+
+
+def check_port(port: object) -> int:
+    """Refuse what is no TCP port."""
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port <= _MAX_PORT:
+        msg = f"port {port!r} is not a number from 1 to {_MAX_PORT}"
+        raise InvalidInput(msg)
+    return port
+
+
+def parse_server(text: object) -> Target:
+    """Read a host, `host:port`, `[address]:port` or URL; raises `InvalidInput`."""
+    if not isinstance(text, str) or not text:
+        msg = f"server is {text!r}, not a host name, an address or a URL"
+        raise InvalidInput(msg)
+    if "://" in text:
+        return parse_url(text)
+    host, colon, port = text.rpartition(":")
+    if text.count(":") > 1 and not text.startswith("["):
+        host, colon, port = text, "", ""  # an IPv6 address without a port
+    elif not colon or port.endswith("]"):
+        host, port = text, ""
+    if colon and not port and host != text:
+        msg = f"server {text!r} ends in a colon without a port"
+        raise InvalidInput(msg)
+    return Target(_host(host), _port(port, text) if port else None)
+
+
+def _port(text: str, where: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        msg = f"port {text!r} of server {where!r} is not a number"
+        raise InvalidInput(msg)
+    return check_port(int(text))
+
+
+def parse_url(url: str) -> Target:
+    """Read a URL of `SMTPClient.from_url`; no error shows its password."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        msg = f"the server URL is not a URL: {error}"
+        raise InvalidInput(msg) from None
+    scheme = parts.scheme.lower()
+    if scheme not in _SCHEMES:
+        msg = f"URL scheme {parts.scheme!r} is none of {', '.join(_SCHEMES)}"
+        raise InvalidInput(msg)
+    lmtp, unix, security = _SCHEMES[scheme]
+    _check_rest(parts, unix=unix)
+    return Target(
+        host="" if unix else _host(parts.hostname or ""),
+        port=None if port is None else check_port(port),
+        path=unquote(parts.path) if unix else None,
+        lmtp=lmtp,
+        security=security,
+        username=None if parts.username is None else unquote(parts.username),
+        password=None if parts.password is None else unquote(parts.password),
+        options=tuple(parse_qsl(parts.query, keep_blank_values=True)),
+    )
+
+
+def _check_rest(parts: SplitResult, *, unix: bool) -> None:
+    problem = ""
+    if unix and (parts.hostname or not parts.path.strip("/")):
+        problem = f"needs a path, {parts.scheme}:///path"
+    elif not unix and not parts.hostname:
+        problem = "names no host"
+    elif not unix and parts.path.strip("/"):
+        problem = f"has the path {parts.path!r}, which means nothing"
+    elif parts.fragment:
+        problem = "has a fragment, which means nothing"
+    if problem:
+        msg = f"the {parts.scheme} URL {problem}"
+        raise InvalidInput(msg)

@@ -1,0 +1,240 @@
+"""Messages: whatever the caller has, as an envelope and mail data."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol, runtime_checkable
+
+from anyio import to_thread
+from anyio.lowlevel import checkpoint
+
+from esmtp_async import _headers, _mime
+from esmtp_async.protocol import _grammar
+from esmtp_async.protocol._addresses import ReversePath
+from esmtp_async.protocol._content import BLOCK, MailData
+from esmtp_async.protocol._envelope import Envelope, Parameter, Recipient
+from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._extensions import Extensions
+
+
+@runtime_checkable
+class _Readable(Protocol):
+    """A binary file."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read octets."""
+        ...
+
+
+#: What can be sent.
+Sendable = (
+    Message
+    | bytes
+    | bytearray
+    | memoryview
+    | str
+    | Path
+    | BinaryIO
+    | Iterable[bytes]
+    | AsyncIterable[bytes]
+)
+
+#: Who it is for: one address, or several.
+Recipients = str | Recipient | Iterable[str | Recipient]
+
+_MAX_ENVID: Final = 100
+_RET: Final = frozenset({"FULL", "HDRS"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendOptions:
+    """What may be asked for beside the message (RFC 3461 §4.3, §4.4)."""
+
+    #: What a report of non-delivery returns: `"FULL"` or `"HDRS"`. Needs DSN.
+    ret: str | None = None
+    #: What reports name the transaction by, printable ASCII. Needs DSN.
+    envid: str | None = None
+    #: The X-Mailer field to send; replaces one that the message has.
+    x_mailer: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check each against its grammar."""
+        if self.ret is not None and self.ret.upper() not in _RET:
+            msg = f"ret {self.ret!r} is neither FULL nor HDRS (RFC 3461 section 4.3)"
+            raise InvalidInput(msg)
+        envid, mailer = self.envid, self.x_mailer
+        if envid is not None and not (
+            envid.isascii() and envid.isprintable() and 0 < len(envid) <= _MAX_ENVID
+        ):
+            msg = (
+                f"envid {envid!r} is not 1 to {_MAX_ENVID} printable ASCII characters "
+                "(RFC 3461 section 4.4)"
+            )
+            raise InvalidInput(msg)
+        if mailer is not None and not (
+            mailer.isascii() and mailer.isprintable() and mailer.strip()
+        ):
+            msg = f"x_mailer {mailer!r} is not a line of printable ASCII"
+            raise InvalidInput(msg)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The parameters of MAIL that these come to."""
+        parameters = []
+        if self.ret is not None:
+            parameters.append(Parameter("DSN", "RET", self.ret.upper()))
+        if self.envid is not None:
+            parameters.append(Parameter("DSN", "ENVID", _grammar.xtext(self.envid)))
+        return tuple(parameters)
+
+
+class Outgoing:
+    """A message ready to be sent: who it is from and for, and its octets."""
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        octets: _mime.Flattened | MailData,
+        message_id: str | None,
+    ) -> None:
+        self.envelope = envelope
+        self.message_id = message_id
+        self._octets = octets
+
+    def mail_data(self, extensions: Extensions) -> MailData:
+        """Give the octets in the form that suits what the server offers."""
+        if isinstance(self._octets, MailData):
+            return self._octets
+        return self._octets.mail_data(eight_bit="8BITMIME" in extensions)
+
+
+async def prepare(
+    message: Sendable,
+    sender: str | None,
+    recipients: Recipients | None,
+    options: SendOptions,
+) -> Outgoing:
+    """Check and convert everything; raises `InvalidInput` before any connection.
+
+    Files are read off the event loop, and whatever they raise is raised.
+    """
+    if isinstance(message, Path):
+        message = await to_thread.run_sync(message.read_bytes)
+    elif isinstance(message, _Readable):
+        message = await to_thread.run_sync(message.read)
+    if options.x_mailer is not None and not isinstance(message, Message):
+        msg = "x_mailer can be set on an email.message.Message only"
+        raise InvalidInput(msg)
+    octets: _mime.Flattened | MailData
+    if isinstance(message, Message):
+        header: Message | None = message
+        domain = _headers.sender_domain(message)
+        octets = _mime.Flattened(message, domain=domain, x_mailer=options.x_mailer)
+        message_id = octets.message_id
+    elif isinstance(message, (str, bytes, bytearray, memoryview)):
+        octets = MailData(_encode(message))
+        header = _headers.of_octets(octets.octets)
+        message_id = _headers.message_id(header)
+    else:
+        octets = MailData(blocks=_blocks(message))
+        header = message_id = None
+    envelope = _envelope(
+        _headers.sender(header) if sender is None else sender,
+        _headers.recipients(header) if recipients is None else recipients,
+        options.parameters,
+    )
+    return Outgoing(envelope, octets, message_id)
+
+
+def _encode(source: str | bytes | bytearray | memoryview) -> bytes:
+    if not isinstance(source, str):
+        return bytes(source)
+    try:
+        return source.encode("utf-8")
+    except UnicodeEncodeError as error:
+        msg = f"the message holds a lone surrogate at character {error.start}"
+        raise InvalidInput(msg) from None
+
+
+def _envelope(
+    sender: object, recipients: object, parameters: tuple[Parameter, ...]
+) -> Envelope:
+    """Make the envelope; an error tells which of the addresses is wrong."""
+    if not isinstance(sender, str):
+        msg = f"sender is of type {type(sender).__name__}, not str"
+        raise InvalidInput(msg)
+    try:
+        reverse_path = ReversePath.parse(sender)
+    except InvalidInput as error:
+        msg = f"sender: {error}"
+        raise InvalidInput(msg) from None
+    if isinstance(recipients, (str, Recipient)):
+        recipients = [recipients]
+    elif not isinstance(recipients, Iterable) or isinstance(recipients, bytes):
+        msg = f"recipients is of type {type(recipients).__name__}, not str or iterable"
+        raise InvalidInput(msg)
+    unique: dict[tuple[str, str], Recipient] = {}
+    for index, entry in enumerate(recipients):
+        recipient = _recipient(entry, index)
+        unique.setdefault(recipient.path.identity, recipient)
+    if not unique:
+        msg = "there is no recipient, neither given nor in To, Cc or Bcc"
+        raise InvalidInput(msg)
+    return Envelope(reverse_path, tuple(unique.values()), parameters)
+
+
+def _recipient(entry: object, index: int) -> Recipient:
+    if isinstance(entry, Recipient):
+        return entry
+    if not isinstance(entry, str):
+        msg = f"recipients[{index}] is of type {type(entry).__name__}, not str"
+        raise InvalidInput(msg)
+    try:
+        return Recipient(entry)
+    except InvalidInput as error:
+        msg = f"recipients[{index}]: {error}"
+        raise InvalidInput(msg) from None
+
+
+def _blocks(source: object) -> AsyncIterable[bytes]:
+    if isinstance(source, AsyncIterable):
+        return _checked(source)
+    if isinstance(source, Iterable):
+        return _gathered(source)
+    msg = (
+        f"message is of type {type(source).__name__}; what can be sent is an "
+        "email.message.Message, bytes, str, a Path, a binary file, or an iterable or "
+        "async iterable of bytes"
+    )
+    raise InvalidInput(msg)
+
+
+async def _checked(source: AsyncIterable[object]) -> AsyncIterator[bytes]:
+    async for block in source:
+        yield _octets(block)
+
+
+async def _gathered(source: Iterable[object]) -> AsyncIterator[bytes]:
+    """Join small blocks: a file gives lines, and a write a line is slow."""
+    pending: list[bytes] = []
+    size = 0
+    for block in source:
+        octets = _octets(block)
+        pending.append(octets)
+        size += len(octets)
+        if size >= BLOCK:
+            yield b"".join(pending)
+            pending.clear()
+            size = 0
+            await checkpoint()
+    yield b"".join(pending)
+
+
+def _octets(block: object) -> bytes:
+    if isinstance(block, (bytes, bytearray, memoryview)):
+        return bytes(block)
+    msg = f"the message's iterable gave a {type(block).__name__}, not bytes"
+    raise InvalidInput(msg)

@@ -1,0 +1,130 @@
+"""Receipts and errors: what the caller is told of an attempt's outcome."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from esmtp_async._transport import TLSInfo
+from esmtp_async.protocol._exceptions import (
+    ContentRefused,
+    NotDelivered,
+    NotSupported,
+    OutcomeUnknown,
+    RecipientsRefused,
+    Refused,
+    SenderRefused,
+    SMTPError,
+)
+from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
+from esmtp_async.protocol._replies import Reply
+
+Results = tuple[RecipientResult, ...]
+
+# "queued as 4F2kd", "OK id=1rXy-0001-Ab", "2.0.0 4AN1x Message accepted", and
+# the like: texts are for people, so this is a guess and nothing depends on it.
+_QUEUE_ID: Final = re.compile(
+    r"(?:queued as|queued with id|id=|accepted with id|mail queued as)\s*"
+    r"[<(]?([\w.+-]+)",
+    re.IGNORECASE,
+)
+_SENDMAIL_ID: Final = re.compile(r"2\.0\.0 (\w+) Message accepted for delivery")
+
+# A refusal's stage to its error and its command; later stages are nearer to it.
+_REFUSALS: Final[dict[Stage, tuple[type[Refused], str]]] = {
+    Stage.LOCAL: (RecipientsRefused, "RCPT"),
+    Stage.COMMAND: (Refused, ""),
+    Stage.RSET: (Refused, "RSET"),
+    Stage.MAIL: (SenderRefused, "MAIL"),
+    Stage.RCPT: (RecipientsRefused, "RCPT"),
+    Stage.DATA: (ContentRefused, "DATA"),
+    Stage.FINAL: (ContentRefused, "DATA"),
+}
+_LATEST: Final = list(_REFUSALS).index
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The server took the message for some recipient, and for none it is unknown."""
+
+    #: One for each recipient, in the order given.
+    recipients: Results
+    #: The reply that took the message.
+    reply: Reply
+    #: What protected the connection; None in clear text.
+    tls: TLSInfo | None
+    #: The Message-ID, where the message has one.
+    message_id: str | None
+    #: Connections tried: 2 after a pooled one had died unnoticed.
+    attempts: int
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The addresses that the server took responsibility for."""
+        return tuple(
+            result.address
+            for result in self.recipients
+            if result.outcome is Outcome.ACCEPTED
+        )
+
+    @property
+    def refused(self) -> Results:
+        """The results of all others."""
+        return tuple(
+            result
+            for result in self.recipients
+            if result.outcome is not Outcome.ACCEPTED
+        )
+
+    @property
+    def queue_id(self) -> str | None:
+        """The server's name for the message, as far as its reply tells one."""
+        text = self.reply.text
+        match = _QUEUE_ID.search(text) or _SENDMAIL_ID.search(text)
+        return None if match is None else match[1]
+
+    def raise_for_refused(self) -> None:
+        """Raise `RecipientsRefused` if the server refused anybody."""
+        if self.refused:
+            raise _refusal(self.recipients, self.refused)
+
+
+def failure_of(results: Results, cause: SMTPError | None) -> SMTPError | None:
+    """Give the error that the results amount to; None where somebody accepted.
+
+    `cause` is what ended the attempt, if not a reply did.
+    """
+    outcomes = {result.outcome for result in results}
+    if Outcome.UNKNOWN in outcomes:
+        msg = "the connection ended before the server said whether it took the message"
+        error = OutcomeUnknown(
+            f"{msg}: {cause}" if cause else msg,
+            stage=Stage.FINAL,
+            recipients=results,
+            temporary=True,
+        )
+        error.__cause__ = cause
+        return error
+    if Outcome.ACCEPTED in outcomes:
+        return None
+    undecided = Outcome.NOT_SENT in outcomes
+    if cause is not None and (undecided or isinstance(cause, NotSupported)):
+        cause.recipients = results
+        return cause
+    refused = tuple(r for r in results if r.outcome is Outcome.REFUSED)
+    return _refusal(results, refused)
+
+
+def _refusal(results: Results, refused: Results) -> NotDelivered:
+    last = max(refused, key=lambda result: _LATEST(result.stage))
+    error, command = _REFUSALS[last.stage]
+    who = ", ".join(result.address for result in refused)
+    return error(
+        f"the server refused {command or 'the message'} for {who}: {last.reply}",
+        command=command,
+        stage=last.stage,
+        reply=last.reply,
+        recipients=results,
+        temporary=any(result.temporary for result in refused),
+    )

@@ -1,0 +1,269 @@
+"""The configuration of a client, checked once, when the client is made."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final, TypedDict, TypeVar
+
+from esmtp_async._endpoint import (
+    Endpoint,
+    Security,
+    Target,
+    check_port,
+    parse_server,
+)
+from esmtp_async._events import Event
+from esmtp_async._pool import PoolLimits
+from esmtp_async._timeouts import Timeouts
+from esmtp_async._transport import Connect
+from esmtp_async.protocol._addresses import domain_or_literal
+from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._exchange import StartTLSPolicy
+from esmtp_async.protocol._sasl import Login, Mechanism, Plain, Secret
+
+
+class Pipelining(str, Enum):
+    """How much is sent before replies are read; see `SMTPClient`."""
+
+    #: Each command waits for the reply to the one before.
+    OFF = "off"
+    #: Groups as RFC 2920 has them.
+    CONFORMANT = "conformant"
+    #: Mail data in the same group as the envelope, where CHUNKING is offered.
+    EAGER = "eager"
+
+
+class ClientOptions(TypedDict, total=False):
+    """The keyword arguments of `SMTPClient`."""
+
+    security: Security | str | None
+    ssl_context: ssl.SSLContext | None
+    server_hostname: str | None
+    username: str | None
+    password: str | None
+    auth: Mechanism | Sequence[Mechanism] | None
+    allow_plaintext_auth: bool
+    client_hostname: str | None
+    local_address: str | None
+    connect: Connect | None
+    timeouts: Timeouts | float | None
+    max_connections: int
+    max_messages_per_connection: int | None
+    max_idle: float
+    max_age: float | None
+    pipelining: Pipelining | str
+    on_event: Callable[[Event], None] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`ClientOptions`, complete; what is derived from them is a property."""
+
+    endpoint: Endpoint
+    security: Security
+    ssl_context: ssl.SSLContext | None
+    server_hostname: str
+    mechanisms: tuple[Mechanism, ...]
+    allow_plaintext_auth: bool
+    client_hostname: str | None
+    local_address: str | None
+    connect: Connect | None
+    timeouts: Timeouts
+    limits: PoolLimits
+    pipelining: Pipelining
+    on_event: Callable[[Event], None] | None
+
+    @property
+    def starttls(self) -> StartTLSPolicy:
+        """What becomes of STARTTLS."""
+        return _STARTTLS[self.security]
+
+
+_STARTTLS: Final = {
+    Security.TLS: StartTLSPolicy.NEVER,
+    Security.STARTTLS: StartTLSPolicy.REQUIRED,
+    Security.OPPORTUNISTIC: StartTLSPolicy.OPPORTUNISTIC,
+    Security.PLAINTEXT: StartTLSPolicy.NEVER,
+}
+
+# RFC 8314 §3.3, §7.3; RFC 5321 §4.5.4.2; RFC 2033 §5 forbids LMTP on port 25.
+_PORTS: Final = {
+    Security.TLS: 465,
+    Security.STARTTLS: 587,
+    Security.OPPORTUNISTIC: 25,
+    Security.PLAINTEXT: 25,
+}
+_LMTP_PORT: Final = 24
+_SMTP_PORT: Final = 25
+_SMTPS_PORT: Final = 465
+
+
+def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
+    """Check everything a caller may give; raises `InvalidInput`.
+
+    Options in the query of a URL stand for arguments of the same name.
+    """
+    target = parse_server(server)
+    options = _merge(options, target)
+    port = _one("port", port, target.port)
+    if port is not None:
+        check_port(port)
+    given = options.get("security") or target.security
+    endpoint = Endpoint(target.host, port or 0, target.path, target.lmtp)
+    security = _member(Security, "security", given) or _security(endpoint)
+    if not endpoint.port:
+        default = _LMTP_PORT if target.lmtp else _PORTS[security]
+        endpoint = replace(endpoint, port=default)
+    if target.lmtp and endpoint.port == _SMTP_PORT:
+        msg = "LMTP must not be spoken on port 25 (RFC 2033 section 5)"
+        raise InvalidInput(msg)
+    name = options.get("client_hostname")
+    return Settings(
+        endpoint=endpoint,
+        security=security,
+        ssl_context=options.get("ssl_context"),
+        server_hostname=options.get("server_hostname") or target.host or "localhost",
+        mechanisms=_mechanisms(options, target),
+        allow_plaintext_auth=options.get("allow_plaintext_auth", False),
+        client_hostname=None if name is None else _hello_name(name),
+        local_address=options.get("local_address"),
+        connect=options.get("connect"),
+        timeouts=_timeouts(options.get("timeouts")),
+        limits=_limits(options),
+        pipelining=_member(Pipelining, "pipelining", options.get("pipelining"))
+        or Pipelining.CONFORMANT,
+        on_event=options.get("on_event"),
+    )
+
+
+def _one(what: str, given: _T | None, in_url: _T | None) -> _T | None:
+    """Give the one of two values that is there."""
+    if given is not None and in_url is not None and given != in_url:
+        msg = f"{what} is given twice: beside the server and within it"
+        raise InvalidInput(msg)
+    return in_url if given is None else given
+
+
+def _merge(options: ClientOptions, target: Target) -> ClientOptions:
+    """Add the options of a URL; what stands there wins."""
+    merged = options.copy()
+    for name, text in target.options:
+        if name not in _FROM_TEXT:
+            msg = f"the server URL has the unknown option {name!r}"
+            raise InvalidInput(msg)
+        try:
+            merged[name] = _FROM_TEXT[name](text)  # type: ignore[literal-required]
+        except (ValueError, KeyError):
+            msg = f"option {name} of the server URL is {text!r}, which cannot be read"
+            raise InvalidInput(msg) from None
+    return merged
+
+
+_BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+# The arguments that can stand in a URL, and how they are read there.
+_FROM_TEXT: Final[dict[str, Callable[[str], object]]] = {
+    "security": str,
+    "server_hostname": str,
+    "allow_plaintext_auth": lambda text: _BOOLEANS[text.lower()],
+    "client_hostname": str,
+    "local_address": str,
+    "timeouts": float,
+    "max_connections": int,
+    "max_messages_per_connection": lambda text: None if text == "none" else int(text),
+    "max_idle": float,
+    "max_age": float,
+    "pipelining": str,
+}
+
+
+def _security(endpoint: Endpoint) -> Security:
+    """Choose for a caller who did not: nothing in clear leaves the machine."""
+    if endpoint.port == _SMTPS_PORT:
+        return Security.TLS
+    return Security.OPPORTUNISTIC if endpoint.is_local else Security.STARTTLS
+
+
+def _hello_name(name: str) -> str:
+    try:
+        return domain_or_literal(name)
+    except InvalidInput as error:
+        msg = f"client_hostname: {error}"
+        raise InvalidInput(msg) from None
+
+
+_E = TypeVar("_E", bound=Enum)
+_T = TypeVar("_T")
+
+
+def _member(kind: type[_E], what: str, value: _E | str | None) -> _E | None:
+    if value is None:
+        return None
+    try:
+        return kind(value)
+    except ValueError:
+        choices = ", ".join(repr(member.value) for member in kind)
+        msg = f"{what} is {value!r}, none of {choices}"
+        raise InvalidInput(msg) from None
+
+
+def _mechanisms(options: ClientOptions, target: Target) -> tuple[Mechanism, ...]:
+    username = _one("username", options.get("username"), target.username)
+    password = options.get("password")
+    if password is None:
+        password = target.password
+    auth = options.get("auth")
+    if auth is not None:
+        if username is not None or password is not None:
+            msg = "give either auth or username and password, not both"
+            raise InvalidInput(msg)
+        return tuple(auth) if isinstance(auth, Sequence) else (auth,)
+    if username is None and password is None:
+        return ()
+    if username is None or password is None:
+        missing = "username" if username is None else "password"
+        msg = f"{missing} is missing: username and password belong together"
+        raise InvalidInput(msg)
+    secret = Secret(password)
+    return (Plain(username, secret), Login(username, secret))
+
+
+def _timeouts(value: Timeouts | float | None) -> Timeouts:
+    if value is None:
+        return Timeouts()
+    return value if isinstance(value, Timeouts) else Timeouts.each(value)
+
+
+def _is_number(value: object, kind: type | tuple[type, ...]) -> bool:
+    """Tell whether a value is a number above 0; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, kind):
+        return False
+    return bool(value > 0)  # type: ignore[operator]
+
+
+def _limits(options: ClientOptions) -> PoolLimits:
+    connections = options.get("max_connections", 10)
+    messages = options.get("max_messages_per_connection", 100)
+    for what, count in (
+        ("max_connections", connections),
+        ("max_messages_per_connection", messages),
+    ):
+        if count is None and what != "max_connections":
+            continue
+        if not _is_number(count, int):
+            msg = f"{what} is {count!r}, not a whole number above 0"
+            raise InvalidInput(msg)
+    idle, age = options.get("max_idle", 45.0), options.get("max_age")
+    for what, seconds in (("max_idle", idle), ("max_age", age)):
+        if seconds is not None and not _is_number(seconds, (int, float)):
+            msg = f"{what} is {seconds!r}, not a number of seconds above 0"
+            raise InvalidInput(msg)
+    return PoolLimits(
+        max_connections=connections,
+        max_messages=messages,
+        max_idle=idle,
+        max_age=age,
+    )

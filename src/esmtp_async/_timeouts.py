@@ -1,0 +1,86 @@
+"""How long each stage may take (RFC 5321 §4.5.3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._outcomes import Stage
+
+# The limit of each stage; a handshake counts as a command, a wait for the pool
+# is bounded by the caller's own `timeout` only.
+_FIELDS: Final = {
+    Stage.CONNECT: "connect",
+    Stage.TLS: "command",
+    Stage.GREETING: "greeting",
+    Stage.HELLO: "command",
+    Stage.STARTTLS: "command",
+    Stage.AUTH: "command",
+    Stage.RSET: "command",
+    Stage.MAIL: "command",
+    Stage.RCPT: "command",
+    Stage.DATA: "data",
+    Stage.CONTENT: "block",
+    Stage.FINAL: "final",
+    Stage.COMMAND: "command",
+    Stage.QUIT: "quit",
+}
+
+
+_QUIT: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Limits in seconds, each from the start of its stage to the end of it.
+
+    The defaults are the minima of RFC 5321 §4.5.3.2, which servers rely on:
+    a shorter `final` makes duplicates, for the server may have taken the
+    message and be about to say so (RFC 1047).
+    """
+
+    #: The transport connection, names resolved.
+    connect: float = 30.0
+    #: The greeting.
+    greeting: float = 300.0
+    #: The reply to a command; a TLS handshake.
+    command: float = 300.0
+    #: The 354 to DATA, the reply to a chunk.
+    data: float = 120.0
+    #: One block of the mail data, written.
+    block: float = 180.0
+    #: The reply to the end of the mail data.
+    final: float = 600.0
+    #: The reply to QUIT.
+    quit: float = _QUIT
+
+    def __post_init__(self) -> None:
+        """Refuse what is no duration."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, (int, float)) or not value > 0:
+                msg = f"timeouts.{field.name} is {value!r}, not a number of seconds > 0"
+                raise InvalidInput(msg)
+
+    @classmethod
+    def interactive(cls) -> Timeouts:
+        """Give limits for a person who waits; the final reply keeps its own."""
+        return cls(connect=5, greeting=10, command=10, data=20, block=20, quit=1)
+
+    @classmethod
+    def each(cls, seconds: float) -> Timeouts:
+        """Give one limit for every stage but the final reply."""
+        return cls(
+            connect=seconds,
+            greeting=seconds,
+            command=seconds,
+            data=seconds,
+            block=seconds,
+            quit=min(seconds, _QUIT),
+        )
+
+    def limit(self, stage: Stage) -> float:
+        """Give the limit of a stage in seconds."""
+        seconds: float = getattr(self, _FIELDS[stage])
+        return seconds

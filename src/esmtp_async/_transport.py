@@ -1,0 +1,168 @@
+"""The transport: byte streams of anyio, dialled, secured, looked at and cut off.
+
+The one place that knows sockets. A stream of the caller's own serves as well:
+what a stream cannot tell is taken as unknown, never as an error.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSAttribute, TLSStream
+
+from esmtp_async._endpoint import Endpoint
+from esmtp_async.protocol._exceptions import ConnectFailed, TLSFailed
+from esmtp_async.protocol._outcomes import Stage
+
+#: Makes a stream to the server.
+Connect = Callable[[], Awaitable[ByteStream]]
+
+#: What a broken, closed or failing stream raises.
+STREAM_ERRORS: Final = (
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+    OSError,  # ssl.SSLError is one
+)
+
+#: Seconds for a peer to take its leave under TLS.
+_GRACE: Final = 1.0
+
+# poll() has no limit on descriptors; select() is all that Windows has.
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+_LINGER_ZERO: Final = struct.pack("ii", 1, 0)
+
+
+class TLSInfo(NamedTuple):
+    """What protects a connection."""
+
+    #: For example `TLSv1.3`.
+    version: str
+    #: For example `TLS_AES_256_GCM_SHA384`.
+    cipher: str
+    #: The server's certificate, DER.
+    peer_certificate: bytes
+
+
+async def dial(endpoint: Endpoint, local_address: str | None = None) -> ByteStream:
+    """Open a TCP or unix connection; raises `ConnectFailed`."""
+    try:
+        if endpoint.path is not None:
+            return await anyio.connect_unix(endpoint.path)
+        stream = await anyio.connect_tcp(
+            endpoint.host, endpoint.port, local_host=local_address
+        )
+    except OSError as error:
+        msg = f"cannot connect to {endpoint}: {_reason(error)}"
+        raise ConnectFailed(msg, stage=Stage.CONNECT, temporary=True) from error
+    with suppress(OSError):
+        raw = stream.extra(SocketAttribute.raw_socket)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return stream
+
+
+def _reason(error: OSError) -> str:
+    """Give the innermost reason: "All connection attempts failed" tells none."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, BaseExceptionGroup):
+        return "; ".join(str(each) for each in cause.exceptions)
+    return str(cause)
+
+
+async def start_tls(
+    stream: ByteStream, context: ssl.SSLContext, server_hostname: str
+) -> ByteStream:
+    """Shake hands over a stream; raises `TLSFailed` and leaves the stream unusable.
+
+    End of stream without close_notify is end of stream: replies and the end of
+    the mail data are delimited by themselves.
+    """
+    try:
+        return await TLSStream.wrap(
+            stream,
+            server_side=False,
+            hostname=server_hostname,
+            ssl_context=context,
+            standard_compatible=False,
+        )
+    except ssl.SSLCertVerificationError as error:
+        msg = (
+            f"the certificate of {server_hostname} does not verify: "
+            f"{error.verify_message}"
+        )
+        raise TLSFailed(msg, stage=Stage.TLS) from error
+    except ssl.SSLError as error:
+        msg = f"the TLS handshake with {server_hostname} failed: {error.reason}"
+        if error.reason == "WRONG_VERSION_NUMBER":
+            msg += "; this port does not speak TLS there, perhaps security='starttls'"
+        raise TLSFailed(msg, stage=Stage.TLS) from error
+    except STREAM_ERRORS as error:
+        msg = f"the connection to {server_hostname} ended within the TLS handshake"
+        raise TLSFailed(msg, stage=Stage.TLS, temporary=True) from error
+
+
+def tls_info(stream: ByteStream) -> TLSInfo | None:
+    """Tell what protects a stream; None in clear text."""
+    version = stream.extra(TLSAttribute.tls_version, None)
+    if version is None:
+        return None
+    cipher = stream.extra(TLSAttribute.cipher)[0]
+    certificate = stream.extra(TLSAttribute.peer_certificate_binary, None)
+    return TLSInfo(version, cipher, certificate or b"")
+
+
+def is_quiet(stream: ByteStream) -> bool:
+    """Tell without waiting that nothing has come: no octet, no end, no error.
+
+    A server has nothing to say to an idle client but goodbye, so an idle
+    connection that is not quiet is dead. True where the stream has no socket
+    to look at.
+    """
+    raw = stream.extra(SocketAttribute.raw_socket, None)
+    if raw is None:
+        return True
+    try:
+        with _Selector() as selector:
+            selector.register(raw, selectors.EVENT_READ)
+            return not selector.select(timeout=0)
+    except (OSError, ValueError):
+        return False  # closed on our side
+
+
+def local_ip(stream: ByteStream) -> str | None:
+    """Give the local IP address of a stream, or None where it has none."""
+    address = stream.extra(SocketAttribute.local_address, None)
+    return str(address[0]) if isinstance(address, tuple) else None
+
+
+async def close(stream: ByteStream) -> None:
+    """Close a stream in order, waiting for the peer for a moment at most."""
+    with anyio.move_on_after(_GRACE, shield=True), suppress(*STREAM_ERRORS):
+        if isinstance(stream, TLSStream):
+            await stream.unwrap()
+    await anyio.aclose_forcefully(stream)
+
+
+async def abort(stream: ByteStream) -> None:
+    """Cut a stream off: what was written and is not yet out stays unsent.
+
+    A TCP connection is reset (SO_LINGER 0), so the kernel drops its buffer too
+    and the peer cannot take the end of the stream for an orderly one.
+    """
+    raw = stream.extra(SocketAttribute.raw_socket, None)
+    with suppress(OSError):
+        if raw is not None and raw.family != getattr(socket, "AF_UNIX", None):
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+    with suppress(*STREAM_ERRORS):
+        await anyio.aclose_forcefully(stream)

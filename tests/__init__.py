@@ -1,0 +1,1 @@
+"""The proofs, one package a layer; a folder's helpers stand beside its tests."""

@@ -1,0 +1,1 @@
+"""Servers that other people wrote, run for real on loopback."""
