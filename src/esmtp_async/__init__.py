@@ -31,7 +31,9 @@ from esmtp_async._settings import Pipelining as Pipelining
 from esmtp_async._timeouts import Timeouts as Timeouts
 from esmtp_async._transport import TLSInfo as TLSInfo
 from esmtp_async.protocol._envelope import Recipient as Recipient
-from esmtp_async.protocol._exceptions import AuthenticationFailed as AuthenticationFailed
+from esmtp_async.protocol._exceptions import (
+    AuthenticationFailed as AuthenticationFailed,
+)
 from esmtp_async.protocol._exceptions import ConnectFailed as ConnectFailed
 from esmtp_async.protocol._exceptions import ConnectionLost as ConnectionLost
 from esmtp_async.protocol._exceptions import ContentRefused as ContentRefused
@@ -112,8 +114,6 @@ __all__ = [
 ]
 
 # Names are shown, pickled and documented under the door they are reached by.
-for _name in __all__:
-    _object = globals()[_name]
+for _object in [globals()[_name] for _name in __all__]:
     if getattr(_object, "__module__", "").startswith(f"{__name__}."):
         _object.__module__ = __name__
-del _name, _object

@@ -20,7 +20,7 @@ from esmtp_async._events import ConnectionOpened, Event, MessageFinished, Observ
 from esmtp_async._messages import Recipients, Sendable, SendOptions, prepare
 from esmtp_async._pool import Pool
 from esmtp_async._receipts import Receipt
-from esmtp_async._settings import ClientOptions, Pipelining, Settings, resolve
+from esmtp_async._settings import ClientOptions, Pipelining, resolve
 from esmtp_async._timeouts import Timeouts
 from esmtp_async._transport import Connect, TLSInfo
 from esmtp_async.protocol._addresses import domain_name
@@ -180,7 +180,7 @@ class SMTPClient:
         recipients: Recipients | None = None,
         options: SendOptions | None = None,
         all_or_nothing: bool = False,
-        timeout: float | None = None,  # noqa: ASYNC109  # outcome, not just an end
+        timeout: float | None = None,
     ) -> Receipt:
         """Send one message; return once the server has taken it for somebody.
 
@@ -314,13 +314,14 @@ class SMTPClient:
             self._observe(ConnectionOpened(connection.number, server, version))
         try:
             await connection.run(opening)
-            connection.greeting = opening.greeting
-            if not session.reusable:
-                msg = "the server closed the connection before it was ready for mail"
-                raise ConnectionLost(msg, stage=connection.stage, temporary=True)
         except BaseException:
             await connection.aclose()
             raise
+        if not session.reusable:
+            await connection.aclose()
+            msg = "the server closed the connection before it was ready for mail"
+            raise ConnectionLost(msg, stage=connection.stage, temporary=True)
+        connection.greeting = opening.greeting
         return connection
 
     async def _dial(self) -> ByteStream:
@@ -383,7 +384,7 @@ async def send(
     recipients: Recipients | None = None,
     options: SendOptions | None = None,
     all_or_nothing: bool = False,
-    timeout: float | None = None,  # noqa: ASYNC109  # as in SMTPClient.send
+    timeout: float | None = None,
     **client_options: Unpack[ClientOptions],
 ) -> Receipt:
     """Send one message over a connection of its own.

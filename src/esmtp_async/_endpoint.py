@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -12,7 +12,7 @@ from esmtp_async.protocol._addresses import domain_name
 from esmtp_async.protocol._exceptions import InvalidInput
 
 
-class Security(str, Enum):
+class Security(StrEnum):
     """How a connection is protected; see `SMTPClient`."""
 
     #: TLS from the first octet (RFC 8314 §3.3).

@@ -95,5 +95,5 @@ class Observer:
             return
         try:
             self._on_event(event)
-        except Exception:
+        except Exception:  # noqa: BLE001  # whatever it is, the mail goes on
             _log.exception("on_event failed on %s", type(event).__name__)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email import encoders, policy
 from email.generator import BytesGenerator
 from email.message import Message
@@ -38,7 +38,7 @@ class Flattened:
     ) -> None:
         added: list[bytes] = []
         if message["Date"] is None:
-            now = format_datetime(datetime.now(timezone.utc))
+            now = format_datetime(datetime.now(UTC))
             added.append(b"Date: %b\r\n" % now.encode())
         #: The Message-ID, the message's own or the one added.
         self.message_id = _headers.message_id(message)
@@ -90,7 +90,7 @@ class Flattened:
             # A value with a line end in it has made more fields, or fewer.
             msg = "a header field of the message holds a line end that begins another"
             raise InvalidInput(msg)
-        kept = (m[0] for m, n in zip(fields, names, strict=True) if n not in self._removed)
+        kept = [match[0] for match in fields if match[1].lower() not in self._removed]
         return b"".join((*kept, self._added, octets[end:]))
 
     def _reencoded(self, *, eight_bit: bool) -> MailData:

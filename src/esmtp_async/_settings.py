@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Final, TypedDict, TypeVar
 
 from esmtp_async._endpoint import (
@@ -25,7 +25,7 @@ from esmtp_async.protocol._exchange import StartTLSPolicy
 from esmtp_async.protocol._sasl import Login, Mechanism, Plain, Secret
 
 
-class Pipelining(str, Enum):
+class Pipelining(StrEnum):
     """How much is sent before replies are read; see `SMTPClient`."""
 
     #: Each command waits for the reply to the one before.

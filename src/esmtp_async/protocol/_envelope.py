@@ -66,7 +66,7 @@ def _orcpt(orcpt: str) -> str:
     if not semicolon:
         kind, address = "rfc822", orcpt
     if not (_grammar.ADDR_TYPE.fullmatch(kind) and address and address.isascii()):
-        msg = f"orcpt {orcpt!r} is not addr-type;address in ASCII (RFC 3461 section 4.2)"
+        msg = f"orcpt {orcpt!r} is not addr-type;address in ASCII (RFC 3461)"
         raise InvalidInput(msg)
     return f"{kind};{_grammar.xtext(address)}"
 

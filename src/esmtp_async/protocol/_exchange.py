@@ -270,19 +270,26 @@ class Opening:
 
 def _respond(responses: Responses, reply: Reply) -> bytes:
     """Give the response to a 334 reply's challenge (RFC 4954 §4)."""
-    line = reply.lines[0]
     try:
-        if len(reply.lines) > 1 or len(line) > MAX_AUTH_LINE:
-            raise ValueError
-        challenge = b64decode(line, validate=True)
-    except (binascii.Error, ValueError):
-        msg = "the server's challenge is not one line of base64"
-        raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH) from None
-    try:
-        return responses.send(challenge) or b""
+        return responses.send(_challenge(reply)) or b""
     except StopIteration:
         msg = "the server goes on asking after the mechanism has ended"
         raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH) from None
+
+
+def _challenge(reply: Reply) -> bytes:
+    """Decode a challenge: one line of base64, and not a long one."""
+    line, *others = reply.lines
+    problem = "a SASL challenge of several lines" if others else ""
+    if len(line) > MAX_AUTH_LINE:
+        problem = f"a SASL challenge of more than {MAX_AUTH_LINE} octets"
+    if not problem:
+        try:
+            return b64decode(line, validate=True)
+        except (binascii.Error, ValueError):
+            problem = "a SASL challenge that is not base64"
+    msg = f"the server sent {problem}"
+    raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH)
 
 
 def _finish(responses: Responses, name: str) -> None:

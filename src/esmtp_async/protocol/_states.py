@@ -81,9 +81,9 @@ class Row(NamedTuple):
     states: frozenset[State]
     #: The state after 2yz, after 3yz, after 4yz or 5yz; None: the state stays
     #: as it is; NEVER: no server may answer so.
-    completion: State | None | Never
-    intermediate: State | None | Never
-    refusal: State | None | Never
+    completion: State | Never | None
+    intermediate: State | Never | None
+    refusal: State | Never | None
     #: Whether another command may follow before it is answered (RFC 2920 §3.1).
     group: bool
     overtaken: bool = False

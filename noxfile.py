@@ -1,0 +1,164 @@
+"""The gates of the project, one session each; ``.ci/run`` runs them all.
+
+Whatever imports the package imports the built wheel, never the source tree.
+"""
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import nox
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+OLDEST = PYTHONS[0]
+ROOT = Path(__file__).parent
+WHEELS = tempfile.TemporaryDirectory(prefix="esmtp-async-wheel-")
+
+PROOF_OF_WHEEL = """
+import esmtp_async, pathlib, sysconfig
+installed = pathlib.Path(sysconfig.get_path("purelib"))
+assert pathlib.Path(esmtp_async.__file__).is_relative_to(installed), esmtp_async
+"""
+
+PROTOCOL = "src/esmtp_async/protocol/*"
+REST = "src/esmtp_async/*"
+
+# All that a command of the README gets from here: programs, and pip's way to its index.
+CLEAN_ENVIRONMENT = re.compile(
+    r"PATH|PIP_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|(https?|all|no)_proxy",
+    re.IGNORECASE,
+)
+SUCCESS = re.compile(r"\b(accepted|passed|success(ful(ly)?)?)\b", re.IGNORECASE)
+FAILURE = re.compile(
+    r"(?<!\b0 )\b(errors?|fail(s|ed|ure)?|refused|unknown)\b", re.IGNORECASE
+)
+
+# A shim of pyenv runs only the versions that are named here, all the installed ones.
+PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
+os.environ["PYENV_VERSION"] = ":".join(
+    version.name for python in PYTHONS for version in sorted(PYENV.glob(f"{python}.*"))
+)
+
+nox.needs_version = ">=2026.10.20"
+nox.options.default_venv_backend = "venv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "tests", "mutation", "docs"]
+
+
+def install(session: nox.Session, group: str) -> None:
+    """Install the wheel with all its extras, and a dependency group.
+
+    The wheel is built once a run of nox. In a reused environment it replaces the one of
+    before, which pip would keep, as the version is the same.
+    """
+    pip = ("python", "-m", "pip", "--quiet")
+    if not list(Path(WHEELS.name).iterdir()):
+        session.run(*pip, "wheel", "--no-deps", "--wheel-dir", WHEELS.name, str(ROOT))
+    (wheel,) = Path(WHEELS.name).iterdir()
+    requirements = nox.project.dependency_groups(PYPROJECT, group)
+    session.install(f"{wheel}[testing,trio,uvloop]", *requirements)
+    session.run(*pip, "install", "--force-reinstall", "--no-deps", str(wheel))
+    session.run("python", "-c", PROOF_OF_WHEEL)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, format and types; every public name is typed."""
+    install(session, "dev")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "esmtp_async", "--ignoreexternal")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run all tests that need nothing but Python; on the oldest one, gate the coverage.
+
+    With arguments of your own (``nox -s tests-3.11 -- -k pool``) there is no gate.
+    """
+    install(session, "test")
+    pytest = ["pytest", "-n", "2", "-m", "not interop and not mutation"]
+    if session.python != OLDEST or session.posargs:
+        session.run(*pytest, *session.posargs)
+        return
+    # Not by pytest-cov, which would start after the package's own pytest plugin.
+    session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()) / "coverage")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", *pytest)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report", f"--include={PROTOCOL}", "--fail-under=100")
+    session.run(
+        *("coverage", "report", f"--include={REST}", f"--omit={PROTOCOL}"),
+        "--fail-under=95",
+    )
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Change the transition table in every single place; each change must be caught."""
+    install(session, "test")
+    session.run(
+        "pytest", "-n", "2", "-m", "mutation", "tests/protocol/test_mutation.py"
+    )
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run every code sample of the documentation."""
+    install(session, "test")
+    session.run("pytest", "docs", "README.md")
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Talk to the real servers; one that is not installed is a failure."""
+    install(session, "test")
+    session.run("pytest", "-m", "interop", env={"ESMTP_REQUIRE_INTEROP": "1"})
+
+
+@nox.session(venv_backend="none")
+def readme(session: nox.Session) -> None:
+    """Type the README's two commands, to the letter, into a fresh clone of HEAD."""
+    with tempfile.TemporaryDirectory(prefix="esmtp-async-readme-") as scratch:
+        clone = Path(scratch) / "clone"
+        session.run(
+            *("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)),
+            external=True,
+        )
+        commands = two_commands((clone / "README.md").read_text(encoding="utf-8"))
+        if len(commands) != 2:
+            session.error(f"README.md has {len(commands)} commands, not 2")
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if CLEAN_ENVIRONMENT.fullmatch(name)
+        }
+        session.chdir(clone)
+        outputs = [
+            str(
+                session.run(
+                    *("bash", "-euo", "pipefail", "-c", command),
+                    env=environment | {"HOME": scratch},
+                    include_outer_env=False,
+                    external=True,
+                    silent=True,
+                )
+            )
+            for command in commands
+        ]
+    print(*outputs, sep="", flush=True)
+    last_line = outputs[-1].rstrip().rpartition("\n")[2]
+    if FAILURE.search(last_line) or not SUCCESS.search(last_line):
+        session.error(f"the last line tells no success: {last_line!r}")
+
+
+def two_commands(readme: str) -> list[str]:
+    """Return the ``sh`` blocks of the section "Two commands"."""
+    _, _, section = readme.partition("\n## Two commands\n")
+    section, _, _ = section.partition("\n## ")
+    return re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
