@@ -1,0 +1,90 @@
+"""Conversations written down turn by turn, and held without a transport.
+
+`|` stands for CRLF, so `"MAIL FROM:<>|RCPT TO:<bob@example.test>"` is two
+lines; bytes are taken as they are. A server that says nothing has closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import NamedTuple
+
+from esmtp_async.protocol import (
+    NEED_DATA,
+    UPGRADE,
+    WAIT,
+    Command,
+    Exchange,
+    Fetch,
+    Replied,
+    Session,
+)
+
+
+class Turn(NamedTuple):
+    """What the client says in one flight, and what the server answers to it."""
+
+    client: str | bytes
+    server: str | bytes
+
+
+def octets(said: str | bytes) -> bytes:
+    """Give the octets of one side of a turn."""
+    if isinstance(said, bytes) or not said:
+        return said if isinstance(said, bytes) else b""
+    return said.replace("|", "\r\n").encode() + b"\r\n"
+
+
+def converse(session: Session, exchange: Exchange, *turns: Turn) -> None:
+    """Hold a conversation; the client must say its side of it, all and only that.
+
+    Raises what the exchange and the session raise.
+    """
+    remaining = list(turns)
+    try:
+        _drive(session, exchange, remaining)
+    finally:
+        assert not remaining, f"the client never came to say {remaining}"
+
+
+def _drive(session: Session, exchange: Exchange, turns: list[Turn]) -> None:
+    steps = exchange.commands(session)
+    waiting = over = False
+    while True:
+        event = session.next_event()
+        if isinstance(event, Replied):
+            (event.owner or exchange).replied(event.command, event.reply)
+            continue
+        if event is not NEED_DATA:
+            return
+        waiting = waiting and bool(session.outstanding)
+        flight = b""
+        answer: bytes | None = None
+        while not (over or waiting) and session.may_continue:
+            step = next(steps, None) if answer is None else steps.send(answer)
+            answer = finished(step.call()) if isinstance(step, Fetch) else None
+            if isinstance(step, Command) and session.may_send(step):
+                flight += session.send(step, exchange)
+            elif step is UPGRADE:
+                session.secured()
+            elif step is WAIT:
+                waiting = bool(session.outstanding)
+            elif not isinstance(step, Fetch):
+                steps.close()
+                over = True
+        if not (flight or session.outstanding):
+            return
+        assert turns, f"nobody foresaw {flight!r}"
+        turn = turns.pop(0)
+        assert flight == octets(turn.client)
+        session.receive_data(octets(turn.server))
+
+
+def finished(awaitable: Awaitable[bytes]) -> bytes:
+    """Give the result of something that never has to wait."""
+    try:
+        next(awaitable.__await__())
+    except StopIteration as end:
+        return bytes(end.value)
+    msg = "it waits"
+    raise AssertionError(msg)

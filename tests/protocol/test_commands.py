@@ -1,0 +1,263 @@
+"""Commands: their octets, their limits, what of them is shown (RFC 5321 §4.1)."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esmtp_async.protocol import (
+    Auth,
+    Bdat,
+    Command,
+    Connect,
+    Content,
+    Data,
+    Ehlo,
+    Expn,
+    ForwardPath,
+    Helo,
+    Help,
+    Lhlo,
+    Mail,
+    Noop,
+    Quit,
+    Rcpt,
+    Response,
+    ReversePath,
+    Rset,
+    Stage,
+    StartTLS,
+    Verb,
+    Vrfy,
+)
+from esmtp_async.protocol._commands import (
+    END_OF_MAIL_DATA,
+    MAX_AUTH_LINE,
+    MAX_COMMAND_LINE,
+    STAGES,
+)
+from esmtp_async.protocol._exceptions import InvalidInput
+
+# A command, its verb, its octets, and how it shows itself where that differs.
+LINES: list[tuple[Command, Verb, bytes, str | None]] = [
+    (Connect(), Verb.CONNECT, b"", "(connect)"),
+    (Ehlo("client.example.test"), Verb.HELLO, b"EHLO client.example.test\r\n", None),
+    (Ehlo("[192.0.2.1]"), Verb.HELLO, b"EHLO [192.0.2.1]\r\n", None),
+    (Ehlo("[IPv6:2001:db8::1]"), Verb.HELLO, b"EHLO [IPv6:2001:db8::1]\r\n", None),
+    (Ehlo("bücher.test"), Verb.HELLO, b"EHLO xn--bcher-kva.test\r\n", None),
+    (Helo("localhost"), Verb.HELLO, b"HELO localhost\r\n", None),
+    (Lhlo("localhost"), Verb.HELLO, b"LHLO localhost\r\n", None),
+    (StartTLS(), Verb.STARTTLS, b"STARTTLS\r\n", None),
+    (Auth("LOGIN"), Verb.AUTH, b"AUTH LOGIN\r\n", None),
+    (
+        Auth("EXTERNAL", b""),
+        Verb.AUTH,
+        b"AUTH EXTERNAL =\r\n",
+        "AUTH EXTERNAL <1 octets>",
+    ),
+    (
+        Auth("X-1_A", b"\0a\0b"),
+        Verb.AUTH,
+        b"AUTH X-1_A AGEAYg==\r\n",
+        "AUTH X-1_A <8 octets>",
+    ),
+    (Response(b"alice"), Verb.RESPONSE, b"YWxpY2U=\r\n", "<8 octets>"),
+    (Response(b""), Verb.RESPONSE, b"\r\n", "<0 octets>"),
+    (Response(None), Verb.RESPONSE, b"*\r\n", "*"),
+    (Mail("a@example.test"), Verb.MAIL, b"MAIL FROM:<a@example.test>\r\n", None),
+    (Mail(""), Verb.MAIL, b"MAIL FROM:<>\r\n", None),
+    (Mail(ReversePath(None)), Verb.MAIL, b"MAIL FROM:<>\r\n", None),
+    (
+        Mail("a@example.test", {"SIZE": "5", "SMTPUTF8": None, "BODY": "8BITMIME"}),
+        Verb.MAIL,
+        b"MAIL FROM:<a@example.test> SIZE=5 SMTPUTF8 BODY=8BITMIME\r\n",
+        None,
+    ),
+    (Rcpt("b@example.test"), Verb.RCPT, b"RCPT TO:<b@example.test>\r\n", None),
+    (Rcpt("postMASTER"), Verb.RCPT, b"RCPT TO:<Postmaster>\r\n", None),
+    (Rcpt(ForwardPath(None)), Verb.RCPT, b"RCPT TO:<Postmaster>\r\n", None),
+    (
+        Rcpt("b@example.test", {"NOTIFY": "NEVER"}),
+        Verb.RCPT,
+        b"RCPT TO:<b@example.test> NOTIFY=NEVER\r\n",
+        None,
+    ),
+    (Data(), Verb.DATA, b"DATA\r\n", None),
+    (Content(), Verb.CONTENT, b".\r\n", "<mail data, 3 octets>"),
+    (Content(b"a\n.b"), Verb.CONTENT, b"a\r\n..b\r\n.\r\n", "<mail data, 11 octets>"),
+    (Bdat(b"a\r\n"), Verb.BDAT, b"BDAT 3\r\na\r\n", "BDAT 3"),
+    (Bdat(b".\n", last=True), Verb.LAST, b"BDAT 2 LAST\r\n.\n", "BDAT 2 LAST"),
+    (Bdat(b"", last=True), Verb.LAST, b"BDAT 0 LAST\r\n", "BDAT 0 LAST"),
+    (Rset(), Verb.RSET, b"RSET\r\n", None),
+    (Noop(), Verb.NOOP, b"NOOP\r\n", None),
+    (Vrfy("bob"), Verb.VRFY, b"VRFY bob\r\n", None),
+    (Vrfy("Bob B <bob@x>"), Verb.VRFY, b"VRFY Bob B <bob@x>\r\n", None),
+    (Expn("jürgen"), Verb.EXPN, "EXPN jürgen\r\n".encode(), None),
+    (Help(), Verb.HELP, b"HELP\r\n", None),
+    (Help("MAIL"), Verb.HELP, b"HELP MAIL\r\n", None),
+    (Quit(), Verb.QUIT, b"QUIT\r\n", None),
+]
+
+
+@pytest.mark.parametrize(("command", "verb", "wire", "shown"), LINES)
+def test_a_command_is_its_line(
+    command: Command, verb: Verb, wire: bytes, shown: str | None
+) -> None:
+    assert command.verb is verb
+    assert command.wire == wire
+    assert not command.more
+    shown = wire.decode().rstrip() if shown is None else shown
+    assert str(command) == shown
+    assert repr(command) == f"<{type(command).__name__} {shown}>"
+
+
+def test_there_is_a_line_for_each_verb_and_a_stage() -> None:
+    assert {verb for _, verb, _, _ in LINES} == set(Verb) == set(STAGES)
+    assert STAGES[Verb.CONNECT] is Stage.GREETING
+    assert {verb for verb in Verb if STAGES[verb] is Stage.FINAL} == END_OF_MAIL_DATA
+    assert {Verb.CONTENT, Verb.LAST} == END_OF_MAIL_DATA
+    for stage, verbs in {
+        Stage.HELLO: {Verb.HELLO},
+        Stage.STARTTLS: {Verb.STARTTLS},
+        Stage.AUTH: {Verb.AUTH, Verb.RESPONSE},
+        Stage.RSET: {Verb.RSET},
+        Stage.MAIL: {Verb.MAIL},
+        Stage.RCPT: {Verb.RCPT},
+        Stage.DATA: {Verb.DATA, Verb.BDAT},
+        Stage.COMMAND: {Verb.NOOP, Verb.VRFY, Verb.EXPN, Verb.HELP},
+        Stage.QUIT: {Verb.QUIT},
+    }.items():
+        assert {verb for verb in Verb if STAGES[verb] is stage} == verbs
+
+
+@pytest.mark.parametrize("hello", [Ehlo, Helo, Lhlo])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "x y",
+        "x\r\nMAIL FROM:<>",
+        "x\n",
+        "x\0",
+        "a_b",
+        "-a",
+        "a-",
+        "a..b",
+        ".a",
+        "a.",
+        "a" * 64,
+        "a." * 128,
+        "[192.0.2.256]",
+        "[192.0.2.1",
+        "192.0.2.1]",
+        "a@b",
+        "bü cher",
+        "\ud800",
+    ],
+)
+def test_I6_a_name_is_a_domain_or_an_address_literal(
+    hello: type[Ehlo | Helo | Lhlo], name: str
+) -> None:
+    with pytest.raises(InvalidInput):
+        hello(name)
+
+
+@pytest.mark.parametrize("command", [Vrfy, Expn, Help])
+@pytest.mark.parametrize(
+    "bad", ["a\r\nQUIT", "a\n", "\r", "a\0", "\x7f", "\x85", "\u2028"]
+)
+def test_I2_no_argument_ends_its_line(
+    command: type[Vrfy | Expn | Help], bad: str
+) -> None:
+    with pytest.raises(InvalidInput, match="control character") as caught:
+        command(bad)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("command", [Vrfy, Expn])
+def test_vrfy_and_expn_ask_about_something(command: type[Vrfy | Expn]) -> None:
+    with pytest.raises(InvalidInput, match="empty"):
+        command("")
+
+
+@pytest.mark.parametrize("command", [Vrfy, Expn, Help])
+def test_a_line_has_at_most_512_octets(command: type[Vrfy | Expn | Help]) -> None:
+    room = MAX_COMMAND_LINE - len(b"VRFY \r\n")
+    assert len(command("a" * room).wire) == 512
+    assert len(command("ü" * (room // 2)).wire) == 511
+    for text in ("a" * (room + 1), "ü" * (room // 2 + 1)):
+        with pytest.raises(InvalidInput, match="exceeds 512 octets"):
+            command(text)
+
+
+KEYWORDS = ["", "-A", "A B", "A=B", "A\r\nRSET", "Ä", "A_B", "A\0"]
+VALUES = ["", "a b", "a=b", "1\r\nRCPT TO:<eve@x>", "a\n", "\0", "\t", "\x7f", "\x85"]
+
+
+@pytest.mark.parametrize("command", [Mail, Rcpt])
+@pytest.mark.parametrize("keyword", KEYWORDS)
+def test_I7_a_keyword_is_an_esmtp_keyword(
+    command: type[Mail | Rcpt], keyword: str
+) -> None:
+    for value in (None, "1"):
+        with pytest.raises(InvalidInput, match="is not an esmtp-keyword"):
+            command("a@example.test", {"SIZE": "1", keyword: value})
+
+
+@pytest.mark.parametrize("command", [Mail, Rcpt])
+@pytest.mark.parametrize("value", [*VALUES, "\u2028", "\ud800"])
+def test_I7_a_value_is_an_esmtp_value(command: type[Mail | Rcpt], value: str) -> None:
+    with pytest.raises(InvalidInput, match="is not an esmtp-value"):
+        command("a@example.test", {"X": value})
+
+
+def test_I7_a_value_may_be_whatever_the_grammar_has() -> None:
+    value = "".join(map(chr, (*range(33, 61), *range(62, 127)))) + "ü"
+    assert Mail("", {"X-1": value}).wire == f"MAIL FROM:<> X-1={value}\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "plain", "PLAIN X", "A" * 21, "A\r\n", "Ä", "A.B"]
+)
+def test_the_name_of_a_mechanism_is_of_its_grammar(name: str) -> None:
+    with pytest.raises(InvalidInput, match="SASL mechanism"):
+        Auth(name, b"secret")
+
+
+def test_a_response_has_at_most_12288_octets_with_its_line_end() -> None:
+    most = MAX_AUTH_LINE // 4 * 3 - 3
+    assert len(Response(b"x" * most).wire) == 12286
+    with pytest.raises(InvalidInput, match="exceeds 12288 octets"):
+        Response(b"x" * (most + 1))
+
+
+@given(st.binary(max_size=60))
+def test_a_response_is_base64_of_its_octets(response: bytes) -> None:
+    """No matter what a mechanism says, it stands on one line and shows itself not."""
+    line = Response(response).wire
+    assert line.endswith(b"\r\n")
+    assert b64decode(line[:-2], validate=True) == response
+    verb, name, initial = Auth("X", response).wire.split(b" ")
+    assert (verb, name) == (b"AUTH", b"X")
+    assert initial == (line if response else b"=\r\n")
+    assert str(Response(response)) == f"<{len(line) - 2} octets>"
+
+
+def test_mail_data_may_go_out_in_pieces() -> None:
+    first = Content.piece(b"a\r\n..b", more=True)
+    last = Content.piece(b".\r\n", more=False)
+    assert (first.verb, first.wire, first.more) == (Verb.CONTENT, b"a\r\n..b", True)
+    assert (last.verb, last.wire, last.more) == (Verb.CONTENT, b".\r\n", False)
+    assert repr(first) == "<Content <mail data, 6 octets>>"
+
+
+def test_I9_a_chunk_is_shown_without_its_octets() -> None:
+    assert repr(Bdat(b"\r\nsecret")) == "<Bdat BDAT 8>"
+
+
+@pytest.mark.parametrize("command", [command for command, *_ in LINES])
+def test_a_command_holds_its_octets_and_little_else(command: Command) -> None:
+    assert not hasattr(command, "__dict__")

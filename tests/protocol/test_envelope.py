@@ -1,0 +1,148 @@
+"""Envelope and recipients (RFC 5321 §2.3.1, RFC 3461 §4.1, §4.2)."""
+
+from __future__ import annotations
+
+import pytest
+
+from esmtp_async.protocol import Envelope, Extensions, Recipient, ReversePath
+from esmtp_async.protocol._exceptions import InvalidInput
+
+
+def test_an_envelope_is_made_of_addresses() -> None:
+    bob = Recipient("bob@example.test", notify="NEVER")
+    envelope = Envelope.of("alice@example.test", ["eve@example.test", bob])
+    assert envelope.reverse_path == ReversePath.parse("alice@example.test")
+    assert envelope.recipients == (Recipient("eve@example.test"), bob)
+    assert envelope.parameters == ()
+    assert Envelope.of("", ["a@b"]).reverse_path.mailbox is None
+
+
+def test_a_path_given_twice_is_kept_once_where_it_stood_first() -> None:
+    first = Recipient("bob@example.test", notify="NEVER")
+    envelope = Envelope.of(
+        "",
+        [
+            first,
+            "eve@example.test",
+            "bob@EXAMPLE.test",
+            "Postmaster",
+            "postmaster",
+            "Bob@example.test",
+        ],
+    )
+    assert [recipient.address for recipient in envelope.recipients] == [
+        "bob@example.test",
+        "eve@example.test",
+        "Postmaster",
+        "Bob@example.test",
+    ]
+    assert envelope.recipients[0] is first
+
+
+def test_an_envelope_has_a_recipient() -> None:
+    with pytest.raises(InvalidInput, match="no recipient"):
+        Envelope.of("alice@example.test", [])
+
+
+@pytest.mark.parametrize(
+    ("sender", "recipients"),
+    [("a b@x", ["b@x"]), ("a@x", ["b@x", "c d@x"]), ("a@x", [""]), ("<a@x>", ["b@x"])],
+)
+def test_I5_every_address_is_checked(sender: str, recipients: list[str]) -> None:
+    with pytest.raises(InvalidInput, match="is not one mailbox"):
+        Envelope.of(sender, recipients)
+
+
+@pytest.mark.parametrize(
+    ("notify", "value"),
+    [
+        ("NEVER", "NEVER"),
+        ("never", "NEVER"),
+        (["SUCCESS", "failure", "Delay"], "SUCCESS,FAILURE,DELAY"),
+        (("DELAY",), "DELAY"),
+        (["NEVER"], "NEVER"),
+    ],
+)
+def test_notify_is_never_or_some_of_three(
+    notify: str | list[str] | tuple[str, ...], value: str
+) -> None:
+    recipient = Recipient("bob@example.test", notify=notify)
+    assert recipient.parameters == {"NOTIFY": value}
+
+
+@pytest.mark.parametrize(
+    "notify",
+    [
+        "",
+        [],
+        "ALWAYS",
+        ["NEVER", "DELAY"],
+        ["DELAY", "NEVER"],
+        ["DELAY", "x"],
+        "A\r\nB",
+    ],
+)
+def test_I7_notify_is_nothing_else(notify: str | list[str]) -> None:
+    with pytest.raises(InvalidInput, match="neither NEVER nor any of"):
+        Recipient("bob@example.test", notify=notify)
+
+
+@pytest.mark.parametrize(
+    ("orcpt", "value"),
+    [
+        ("bob@example.test", "rfc822;bob@example.test"),
+        ("rfc822;bob+a=b@example.test", "rfc822;bob+2Ba+3Db@example.test"),
+        ("x-400;/S=Bob B/", "x-400;/S+3DBob+20B/"),
+        ("rfc822;a;b", "rfc822;a;b"),
+    ],
+)
+def test_orcpt_is_a_type_and_an_address_in_xtext(orcpt: str, value: str) -> None:
+    recipient = Recipient("bob@example.test", orcpt=orcpt)
+    assert recipient.parameters == {"ORCPT": value}
+
+
+@pytest.mark.parametrize(
+    "orcpt",
+    ["", ";", "rfc822;", ";bob@x", "rfc 822;bob@x", "a\r\n;b", "rfc822;jürgen@x"],
+)
+def test_I7_orcpt_is_nothing_else(orcpt: str) -> None:
+    with pytest.raises(InvalidInput, match="addr-type;address in ASCII"):
+        Recipient("bob@example.test", orcpt=orcpt)
+
+
+def test_recipients_compare_by_what_was_asked_for() -> None:
+    bob = Recipient("bob@example.test", notify=("DELAY",), orcpt="a@b")
+    assert bob == Recipient("bob@example.test", notify=("DELAY",), orcpt="a@b")
+    assert bob != Recipient("bob@example.test")
+    assert repr(bob) == (
+        "Recipient(address='bob@example.test', notify=('DELAY',), orcpt='a@b')"
+    )
+    assert bob.parameters == {"NOTIFY": "DELAY", "ORCPT": "rfc822;a@b"}
+
+
+@pytest.mark.parametrize(
+    ("recipient", "needs"),
+    [
+        (Recipient("bob@example.test"), None),
+        (Recipient("Postmaster"), None),
+        (Recipient("bob@münchen.test"), None),
+        (Recipient("jürgen@example.test"), "SMTPUTF8"),
+        (Recipient("bob@example.test", notify="NEVER"), "DSN"),
+        (Recipient("bob@example.test", orcpt="a@b"), "DSN"),
+    ],
+)
+def test_a_recipient_knows_what_it_needs(
+    recipient: Recipient, needs: str | None
+) -> None:
+    assert recipient.missing(Extensions()) == needs
+    assert recipient.missing(Extensions({"DSN": "", "SMTPUTF8": ""})) is None
+    assert (
+        recipient.missing(Extensions(dict.fromkeys({"DSN", "SMTPUTF8"} - {needs}, "")))
+        == needs
+    )
+
+
+def test_a_recipient_may_need_two_things() -> None:
+    recipient = Recipient("jürgen@example.test", notify="NEVER")
+    assert recipient.missing(Extensions({"SMTPUTF8": ""})) == "DSN"
+    assert recipient.missing(Extensions({"DSN": ""})) == "SMTPUTF8"
