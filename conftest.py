@@ -2,15 +2,26 @@
 
 A page is one namespace; each ```` ```python ```` block in it is a program that must run
 to its end. A block is left out only by the comment ``<!-- skip: next "reason" -->``.
+
+Whatever server a sample names, a model server on loopback stands in for it, with a
+certificate for smtp.example.com and a user alice.
 """
 
 import re
+import ssl
 from collections.abc import Iterable
+from contextlib import ExitStack
+from unittest.mock import patch
 
+import anyio
 import pytest
+from anyio.from_thread import start_blocking_portal
 from sybil import Document, Region, Sybil
 from sybil.integration.pytest import SybilItem
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+from esmtp_async import _transport
+from esmtp_async.testing import SMTPServer
 
 
 class ReasonedSkipParser(SkipParser):
@@ -31,9 +42,35 @@ class ReasonedSkipParser(SkipParser):
             yield region
 
 
-def run_as_program(namespace: dict[str, object]) -> None:
-    """Make ``if __name__ == "__main__"`` in a sample true, so that it runs."""
-    namespace["__name__"] = "__main__"
+class Page:
+    """What the samples of a page run in."""
+
+    def __init__(self) -> None:
+        """Have nothing to undo."""
+        self._stack = ExitStack()
+
+    def set_up(self, namespace: dict[str, object]) -> None:
+        """Start the server; make ``if __name__ == "__main__"`` in a sample true."""
+        namespace["__name__"] = "__main__"
+        server = SMTPServer(
+            hostname="smtp.example.com", starttls=True, users={"alice": "secret"}
+        )
+        portal = self._stack.enter_context(start_blocking_portal())
+        self._stack.enter_context(portal.wrap_async_context_manager(server.listen()))
+
+        async def dial(*_: object) -> anyio.abc.SocketStream:
+            return await anyio.connect_tcp("127.0.0.1", server.port or 0)
+
+        context = server.client_context
+        for owner, name, stand_in in (
+            (_transport, "dial", dial),
+            (ssl, "create_default_context", lambda: context),
+        ):
+            self._stack.enter_context(patch.object(owner, name, stand_in))
+
+    def tear_down(self, _namespace: dict[str, object]) -> None:
+        """Stop the server."""
+        self._stack.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,8 +86,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ]
 
 
+PAGE = Page()
+
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), ReasonedSkipParser()],
     pattern="*.md",
-    setup=run_as_program,
+    setup=PAGE.set_up,
+    teardown=PAGE.tear_down,
 ).pytest()

@@ -132,15 +132,15 @@ def _run_send(options: argparse.Namespace) -> int:
         anyio.run(_send, options, message, outcome)
     except KeyboardInterrupt:
         print("esmtp: interrupted", file=sys.stderr)
-        outcome.code = outcome.code or NOT_SENT
-    return outcome.code
+    return NOT_SENT if outcome.code is None else outcome.code
 
 
 class _Outcome:
     """Learns from the events what became of the message; prints it at the end."""
 
     def __init__(self, *, verbose: bool) -> None:
-        self.code = ACCEPTED
+        #: The exit code; None while nothing is known.
+        self.code: int | None = None
         self._print = ConversationPrinter(sys.stderr) if verbose else None
 
     def __call__(self, event: Event) -> None:

@@ -326,17 +326,20 @@ class SMTPClient:
 
     async def _dial(self) -> ByteStream:
         settings = self._settings
-        limit = settings.timeouts.connect
+        endpoint, limit = settings.endpoint, settings.timeouts.connect
         stream: ByteStream | None = None
-        with anyio.move_on_after(limit):
-            if settings.connect is not None:
-                stream = await settings.connect()
-            else:
-                stream = await _transport.dial(
-                    settings.endpoint, settings.local_address
-                )
+        try:
+            with anyio.move_on_after(limit):
+                if settings.connect is not None:
+                    stream = await settings.connect()
+                else:
+                    stream = await _transport.dial(endpoint, settings.local_address)
+        except SMTPError:
+            raise
+        except OSError as error:
+            raise _transport.connect_failed(endpoint, error) from error
         if stream is None:
-            msg = f"no connection to {settings.endpoint} within {limit:g} s"
+            msg = f"no connection to {endpoint} within {limit:g} s"
             raise StageTimeout(msg, stage=Stage.CONNECT, temporary=True)
         return stream
 

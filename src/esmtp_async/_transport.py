@@ -54,30 +54,30 @@ class TLSInfo(NamedTuple):
 
 
 async def dial(endpoint: Endpoint, local_address: str | None = None) -> ByteStream:
-    """Open a TCP or unix connection; raises `ConnectFailed`."""
-    try:
-        if endpoint.path is not None:
-            return await anyio.connect_unix(endpoint.path)
-        stream = await anyio.connect_tcp(
-            endpoint.host, endpoint.port, local_host=local_address
-        )
-    except OSError as error:
-        msg = f"cannot connect to {endpoint}: {_reason(error)}"
-        raise ConnectFailed(msg, stage=Stage.CONNECT, temporary=True) from error
+    """Open a TCP or unix connection; raises `OSError`."""
+    if endpoint.path is not None:
+        return await anyio.connect_unix(endpoint.path)
+    stream = await anyio.connect_tcp(
+        endpoint.host, endpoint.port, local_host=local_address
+    )
     with suppress(OSError):
         raw = stream.extra(SocketAttribute.raw_socket)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return stream
 
 
-def _reason(error: OSError) -> str:
-    """Give the innermost reason: "All connection attempts failed" tells none."""
+def connect_failed(endpoint: Endpoint, error: OSError) -> ConnectFailed:
+    """Tell why no connection came about, by the innermost reason.
+
+    "All connection attempts failed" tells none; the attempts' own errors do.
+    """
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    if isinstance(cause, BaseExceptionGroup):
-        return "; ".join(str(each) for each in cause.exceptions)
-    return str(cause)
+    reasons = cause.exceptions if isinstance(cause, BaseExceptionGroup) else (cause,)
+    why = "; ".join(dict.fromkeys(str(reason) for reason in reasons))
+    msg = f"cannot connect to {endpoint}: {why}"
+    return ConnectFailed(msg, stage=Stage.CONNECT, temporary=True)
 
 
 async def start_tls(

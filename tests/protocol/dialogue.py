@@ -7,7 +7,7 @@ lines; bytes are taken as they are. A server that says nothing has closed.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from esmtp_async.protocol import (
     NEED_DATA,
@@ -26,6 +26,15 @@ class Turn(NamedTuple):
 
     client: str | bytes
     server: str | bytes
+
+
+EHLO: Final = "EHLO client.test"
+GREETING: Final = Turn("", "220 mail.example.test")
+
+
+def hello(*offers: str) -> Turn:
+    """EHLO, answered with these extensions and one that means nothing."""
+    return Turn(EHLO, "|250-".join(("250-mail.example.test", *offers)) + "|250 X")
 
 
 def octets(said: str | bytes) -> bytes:
@@ -74,9 +83,10 @@ def _drive(session: Session, exchange: Exchange, turns: list[Turn]) -> None:
                 over = True
         if not (flight or session.outstanding):
             return
-        assert turns, f"nobody foresaw {flight!r}"
+        assert turns, f"{flight!r} was said, which nobody foresaw"
         turn = turns.pop(0)
-        assert flight == octets(turn.client)
+        expected = octets(turn.client)
+        assert flight == expected, f"{flight!r} was said, not {expected!r}"
         session.receive_data(octets(turn.server))
 
 

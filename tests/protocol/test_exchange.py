@@ -22,7 +22,6 @@ from esmtp_async.protocol import (
     Vrfy,
 )
 from esmtp_async.protocol._exceptions import (
-    AuthenticationFailed,
     GreetingRefused,
     HelloRefused,
     InvalidInput,
@@ -30,17 +29,9 @@ from esmtp_async.protocol._exceptions import (
     SMTPError,
     TLSFailed,
 )
-from tests.protocol.dialogue import Turn, converse, octets
+from tests.protocol.dialogue import EHLO, GREETING, Turn, converse, hello
 
-GREETING = Turn("", "220 mail.example.test")
-EHLO = "EHLO client.test"
 REQUIRED, OPPORTUNISTIC, NEVER = StartTLSPolicy
-
-
-def hello(*offers: str) -> Turn:
-    """EHLO, and an answer with these extensions."""
-    lines = ["250-mail.example.test", *(f"250-{offer}" for offer in offers), "250 X"]
-    return Turn(EHLO, "|".join(lines))
 
 
 def hold(opening: Opening, *turns: Turn, lmtp: bool = False) -> Session:
@@ -105,10 +96,10 @@ def test_the_greeting_is_220_or_a_refusal(greeting: str) -> None:
     fail(RemoteProtocolError, Opening("client.test"), Turn("", greeting))
 
 
-@pytest.mark.parametrize("greeting", ["220 hi|250 x", "220 hi|2"])
-def test_D1_nothing_but_the_greeting_comes_before_ehlo(greeting: str) -> None:
-    said = octets(greeting).removesuffix(b"2\r\n") + b"2" * greeting.endswith("|2")
-    fail(RemoteProtocolError, Opening("client.test"), Turn("", said))
+@pytest.mark.parametrize("more", [b"250 x\r\n", b"220 hi\r\n", b"2"])
+def test_D1_nothing_but_the_greeting_comes_before_ehlo(more: bytes) -> None:
+    greeting = Turn("", b"220 hi\r\n" + more)
+    fail(RemoteProtocolError, Opening("client.test"), greeting)
 
 
 # EHLO, HELO
@@ -116,7 +107,6 @@ def test_D1_nothing_but_the_greeting_comes_before_ehlo(greeting: str) -> None:
 
 @pytest.mark.parametrize("code", [500, 502])
 def test_helo_is_said_where_ehlo_is_unknown(code: int) -> None:
-    helo = Turn("HELO client.test", "250 mail.example.test PIPELINING|")
     helo = Turn("HELO client.test", "250-mail.example.test|250 PIPELINING")
     session = hold(Opening("client.test"), GREETING, Turn(EHLO, f"{code} ?"), helo)
     assert session.state is State.READY
@@ -153,16 +143,12 @@ def test_P6_ehlo_is_not_answered_3yz(answer: str) -> None:
 
 
 @pytest.mark.parametrize("code", [500, 502])
-@pytest.mark.parametrize(
-    "opening",
-    [
-        lambda: Opening("client.test", starttls=REQUIRED),
-        lambda: Opening("client.test", secure=True, mechanisms=[Plain("a", "b")]),
-    ],
-)
-def test_T5_helo_is_no_way_around_what_is_required(opening: object, code: int) -> None:
-    assert callable(opening)
-    fail(HelloRefused, opening(), GREETING, Turn(EHLO, f"{code} ?"))
+def test_T5_helo_is_no_way_around_what_is_required(code: int) -> None:
+    for opening in (
+        Opening("client.test", starttls=REQUIRED),
+        Opening("client.test", secure=True, mechanisms=[Plain("a", "b")]),
+    ):
+        fail(HelloRefused, opening, GREETING, Turn(EHLO, f"{code} ?"))
 
 
 def test_lmtp_has_no_older_hello() -> None:
@@ -183,18 +169,6 @@ def test_T6_after_the_handshake_all_begins_anew(policy: StartTLSPolicy) -> None:
         hello("DSN"),
     )
     assert dict(session.extensions) == {"DSN": "", "X": ""}
-
-
-def test_T6_credentials_need_an_offer_made_under_tls() -> None:
-    error = fail(
-        AuthenticationFailed,
-        Opening("client.test", starttls=REQUIRED, mechanisms=[Plain("a", "b")]),
-        GREETING,
-        hello("STARTTLS", "AUTH PLAIN"),
-        Turn("STARTTLS", "220 go"),
-        hello(),
-    )
-    assert "no mechanism" in str(error)
 
 
 def test_starttls_is_not_said_unasked() -> None:

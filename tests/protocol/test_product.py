@@ -69,9 +69,15 @@ def test_they_agree_in_lockstep(kind: str) -> None:
 @pytest.mark.parametrize("pipelining", [True, False])
 @pytest.mark.parametrize("kind", SERVERS)
 def test_nothing_is_a_dead_end(kind: str, pipelining: bool) -> None:  # noqa: FBT001
-    """Without a 421, READY can be reached; or CLOSED, where only that may follow."""
-    server = SERVERS[kind]
-    reached = explore(Product(server, pipelining=pipelining, window=5)).before
+    check_product(SERVERS[kind], pipelining=pipelining, window=5)
+
+
+def check_product(server: Server, *, pipelining: bool = True, window: int) -> None:
+    """See that they agree, and that nothing is a dead end.
+
+    Without a 421, READY can be reached; or CLOSED, where only that may follow.
+    """
+    reached = explore(Product(server, pipelining=pipelining, window=window)).before
     ready = {c for c in reached if c.state is State.READY and not c.outstanding}
     closed = {c for c in reached if c.state is State.CLOSED}
     stays = {c for c in reached if not leaving(c, server)}

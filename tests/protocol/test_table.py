@@ -219,9 +219,10 @@ def check_replies(state: State, verb: Verb) -> None:
     """See where each severity of the reply to a verb leads from a state."""
     cell = CELLS.get((state, verb))
     for severity in Severity:
-        target = None if cell is None else cell.targets[severity]
         exact = EXACT.get((verb, severity))
-        for code in (exact,) if exact and target else CODES[severity]:
+        for code in {*CODES[severity], exact or CODES[severity][0]}:
+            wrong = cell is None or (exact is not None and code != exact)
+            target = None if cell is None or wrong else cell.targets[severity]
             check_reply(awaiting(state, verb), code, target)
 
 

@@ -69,11 +69,11 @@ Commands = Generator[Command | Ask | Fetch, bytes, None]
 class Exchange(Protocol):
     """A part of the conversation."""
 
-    def commands(self, session: Session) -> Commands:
+    def commands(self, session: Session, /) -> Commands:
         """Yield the commands in their order, and what is asked between them."""
         ...
 
-    def replied(self, command: Command | None, reply: Reply) -> None:
+    def replied(self, command: Command | None, reply: Reply, /) -> None:
         """Take the reply to a command; None is a 421 that nobody asked for."""
         ...
 
@@ -90,7 +90,7 @@ class Inquiry:
         """Yield the one command."""
         yield self._command
 
-    def replied(self, command: Command | None, reply: Reply) -> None:  # noqa: ARG002
+    def replied(self, _command: Command | None, reply: Reply) -> None:
         """Keep the reply."""
         self.reply = reply
 
@@ -220,29 +220,27 @@ class Opening:
     def _authenticate(self, session: Session) -> Commands:
         mechanism = self._choose(session.extensions.auth)
         responses = mechanism.respond()
-        held = next(responses)
-        auth = Auth(mechanism.name, held)
-        if len(auth.wire) > MAX_COMMAND_LINE and held is not None:
-            # It goes out as the answer to an empty challenge (RFC 4954 §4).
-            auth = Auth(mechanism.name)
-        else:
-            held = None
+        auth, held = _begin(mechanism.name, next(responses))
         yield auth
         for _ in range(_MAX_ROUNDS):
             if session.state is not State.AUTH:
                 break
             try:
-                response = held or _respond(responses, self._reply)
+                response = held or Response(_respond(responses, self._reply))
             except AuthenticationFailed as problem:
                 yield Response(None)
                 raise AuthenticationFailed(
                     str(problem), command="AUTH", stage=Stage.AUTH, reply=self._reply
                 ) from problem
             held = None
-            yield Response(response)
+            yield response
         if self._reply.refused or session.state is State.AUTH:
             self._raise_refusal()
-        _finish(responses, mechanism.name)
+        if held is not None or not _has_ended(responses):
+            msg = f"the server reported success before {mechanism.name} was complete"
+            raise AuthenticationFailed(
+                msg, command="AUTH", stage=Stage.AUTH, reply=self._reply
+            )
 
     def _choose(self, offered: Sequence[str]) -> Mechanism:
         if not (self._secure or self._allow_plaintext_auth):
@@ -266,6 +264,17 @@ class Opening:
             msg = f"the server shut the connection down: {self._reply}"
             raise Refused(msg, stage=Stage.GREETING, reply=self._reply)
         raise _refusal(self._command, self._reply)
+
+
+def _begin(mechanism: str, initial: bytes | None) -> tuple[Auth, Response | None]:
+    """Give AUTH, and the initial response if it does not fit behind it.
+
+    It then answers the server's first challenge, an empty one (RFC 4954 §4).
+    """
+    auth = Auth(mechanism, initial)
+    if initial is None or len(auth.wire) <= MAX_COMMAND_LINE:
+        return auth, None
+    return Auth(mechanism), Response(initial)
 
 
 def _respond(responses: Responses, reply: Reply) -> bytes:
@@ -292,11 +301,10 @@ def _challenge(reply: Reply) -> bytes:
     raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH)
 
 
-def _finish(responses: Responses, name: str) -> None:
-    """Make sure that the mechanism is satisfied with the server's success."""
+def _has_ended(responses: Responses) -> bool:
+    """Tell whether the mechanism is satisfied with the server's success."""
     try:
         responses.send(None)
     except StopIteration:
-        return
-    msg = f"the server reported success before {name} was complete"
-    raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH)
+        return True
+    return False

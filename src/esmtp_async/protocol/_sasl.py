@@ -76,25 +76,32 @@ def _refuse(problem: str) -> NoReturn:
     raise AuthenticationFailed(problem, command="AUTH", stage=Stage.AUTH)
 
 
+def _problem(text: object) -> str:
+    """Tell why this cannot be said; "" where it can."""
+    if not isinstance(text, str):
+        return f"is of type {type(text).__name__}, not str"
+    try:
+        holds_nul = b"\0" in text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "cannot be encoded as UTF-8"
+    # NUL separates the fields of PLAIN (RFC 4616 §2).
+    return "holds a NUL" if holds_nul else ""
+
+
 class _Credentials:
     """A user name and a password, checked; the base of PLAIN and LOGIN."""
 
     def __init__(self, username: str, password: str | Secret) -> None:
-        secret = password if isinstance(password, Secret) else Secret(password)
-        for what, text in (("username", username), ("password", secret.reveal())):
-            if not isinstance(text, str):
-                msg = f"the {what} is of type {type(text).__name__}, not str"
-                raise InvalidInput(msg)
-            try:
-                octets = text.encode("utf-8")
-            except UnicodeEncodeError:
-                octets = b"\0"
-            if b"\0" in octets:
-                # NUL separates the fields of PLAIN (RFC 4616 §2).
-                msg = f"the {what} holds a NUL or cannot be encoded as UTF-8"
-                raise InvalidInput(msg) from None
         self.username = username
-        self._password = secret
+        self._password = password if isinstance(password, Secret) else Secret(password)
+        del password  # from here on no traceback with variables shows it
+        for what, problem in (
+            ("username", _problem(username)),
+            ("password", _problem(self._password.reveal())),
+        ):
+            if problem:
+                msg = f"the {what} {problem}"
+                raise InvalidInput(msg)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.username!r}, {self._password!r})"

@@ -1,0 +1,118 @@
+"""Credentials: which mechanism says them, when, and that nothing shows them."""
+
+from __future__ import annotations
+
+import traceback
+from base64 import b64encode
+
+import pytest
+
+from esmtp_async.protocol import Login, Opening, Plain, Session, Stage, StartTLSPolicy
+from esmtp_async.protocol._exceptions import AuthenticationFailed
+from tests.protocol.dialogue import GREETING, Turn, converse, hello
+from tests.protocol.test_authentication import CANCELLED, LOGIN_STEPS
+
+MECHANISMS = (Login("alice", "secret"), Plain("alice", "secret"))
+REQUIRED, OPPORTUNISTIC, NEVER = StartTLSPolicy
+STARTTLS = Turn("STARTTLS", "220 go")
+
+
+def hold(opening: Opening, *turns: Turn) -> None:
+    converse(Session(opening), opening, GREETING, *turns)
+
+
+def fail(opening: Opening, *turns: Turn) -> AuthenticationFailed:
+    """Hold an opening that AUTH must end; give the error."""
+    with pytest.raises(AuthenticationFailed) as caught:
+        hold(opening, *turns)
+    assert (caught.value.command, caught.value.stage) == ("AUTH", Stage.AUTH)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "offered", ["AUTH PLAIN LOGIN", "AUTH LOGIN PLAIN", "AUTH=LOGIN", "auth login"]
+)
+def test_the_first_of_ours_that_is_offered_is_taken(offered: str) -> None:
+    opening = Opening("client.test", secure=True, mechanisms=MECHANISMS)
+    hold(opening, hello(offered), *LOGIN_STEPS)
+
+
+def test_U2_no_other_is_tried_after_it() -> None:
+    opening = Opening("client.test", secure=True, mechanisms=MECHANISMS)
+    unknown = Turn("AUTH LOGIN", "504 unknown mechanism")
+    assert fail(opening, hello("AUTH PLAIN LOGIN"), unknown).reply is not None
+
+
+@pytest.mark.parametrize(
+    ("offer", "said"),
+    [
+        ("AUTH CRAM-MD5 GSSAPI", "the server offers CRAM-MD5 GSSAPI for AUTH"),
+        ("AUTH PLAIN.example", "the server offers no mechanism for AUTH"),
+        ("DSN", "the server offers no mechanism for AUTH"),
+    ],
+)
+def test_what_is_not_offered_is_not_tried(offer: str, said: str) -> None:
+    opening = Opening("client.test", secure=True, mechanisms=MECHANISMS)
+    error = fail(opening, hello(offer))
+    assert str(error) == f"{said}, and none of LOGIN, PLAIN is among them"
+    assert error.reply is None
+
+
+@pytest.mark.parametrize("policy", [NEVER, OPPORTUNISTIC])
+def test_U1_no_credentials_go_unprotected(policy: StartTLSPolicy) -> None:
+    opening = Opening("client.test", starttls=policy, mechanisms=MECHANISMS)
+    assert "unprotected" in str(fail(opening, hello("AUTH PLAIN LOGIN")))
+
+
+def test_U1_a_refused_starttls_protects_nothing() -> None:
+    opening = Opening("client.test", starttls=OPPORTUNISTIC, mechanisms=MECHANISMS)
+    turns = (hello("STARTTLS", "AUTH PLAIN"), Turn("STARTTLS", "454 no"))
+    assert "unprotected" in str(fail(opening, *turns))
+
+
+def test_U1_they_may_go_unprotected_where_that_was_asked_for() -> None:
+    opening = Opening("client.test", mechanisms=MECHANISMS, allow_plaintext_auth=True)
+    hold(opening, hello("AUTH LOGIN"), *LOGIN_STEPS)
+
+
+@pytest.mark.parametrize("policy", [REQUIRED, OPPORTUNISTIC])
+def test_they_may_go_after_starttls(policy: StartTLSPolicy) -> None:
+    opening = Opening("client.test", starttls=policy, mechanisms=MECHANISMS)
+    hold(opening, hello("STARTTLS"), STARTTLS, hello("AUTH LOGIN"), *LOGIN_STEPS)
+
+
+def test_T6_they_need_an_offer_made_under_tls() -> None:
+    opening = Opening("client.test", starttls=REQUIRED, mechanisms=MECHANISMS)
+    error = fail(opening, hello("STARTTLS", "AUTH PLAIN"), STARTTLS, hello())
+    assert "no mechanism" in str(error)
+
+
+PLAIN_LINE = b64encode(b"\0alice\0secret").decode()
+LONG = Plain("alice", "secret" * 99)
+REFUSED_AT_THE_END = Turn(LOGIN_STEPS[2].client, "535 no")
+FAILURES: list[tuple[Login | Plain, list[Turn]]] = [
+    (MECHANISMS[1], [Turn(f"AUTH PLAIN {PLAIN_LINE}", "535 no")]),
+    (MECHANISMS[1], [Turn(f"AUTH PLAIN {PLAIN_LINE}", "334 "), CANCELLED]),
+    (MECHANISMS[0], [*LOGIN_STEPS[:2], Turn("c2VjcmV0", "535 no")]),
+    (MECHANISMS[0], [*LOGIN_STEPS[:2], Turn("c2VjcmV0", "421 no")]),
+    (MECHANISMS[0], [*LOGIN_STEPS[:2], Turn("c2VjcmV0", "334 "), CANCELLED]),
+    (LONG, [Turn("AUTH PLAIN", "504 no")]),
+    (LONG, [Turn("AUTH PLAIN", "235 ok")]),
+]
+
+
+@pytest.mark.parametrize(("mechanism", "turns"), FAILURES)
+def test_U12_no_variable_in_a_traceback_shows_them(
+    mechanism: Plain | Login, turns: list[Turn]
+) -> None:
+    opening = Opening("client.test", secure=True, mechanisms=[mechanism])
+    error: BaseException | None = fail(opening, hello(f"AUTH {mechanism.name}"), *turns)
+    frames = []
+    while error is not None:
+        told = traceback.TracebackException.from_exception(error, capture_locals=True)
+        frames += [f for f in told.stack if "/tests/" not in f.filename]
+        error = error.__context__
+    shown = "".join(f"{frame.locals}" for frame in frames)
+    assert "Opening object" in shown
+    for secret in ("secret", "c2VjcmV0", PLAIN_LINE[:-4], "AHNlY3JldH"):
+        assert secret not in shown.replace("Secret('***')", "")
