@@ -7,60 +7,67 @@
 
 This is the front door. `esmtp_async.protocol` is the state machine without any
 I/O, `esmtp_async.testing` a model server to test against.
+
+What stands behind the door is loaded at the first use of a name, so that the
+state machine can be imported without anything that does I/O.
 """
 
 from __future__ import annotations
 
-from esmtp_async._client import ServerInfo as ServerInfo
-from esmtp_async._client import SMTPClient as SMTPClient
-from esmtp_async._client import send as send
-from esmtp_async._endpoint import Security as Security
-from esmtp_async._events import CommandSent as CommandSent
-from esmtp_async._events import ConnectionClosed as ConnectionClosed
-from esmtp_async._events import ConnectionOpened as ConnectionOpened
-from esmtp_async._events import Event as Event
-from esmtp_async._events import MessageFinished as MessageFinished
-from esmtp_async._events import ReplyReceived as ReplyReceived
-from esmtp_async._events import TLSStarted as TLSStarted
-from esmtp_async._messages import Recipients as Recipients
-from esmtp_async._messages import Sendable as Sendable
-from esmtp_async._messages import SendOptions as SendOptions
-from esmtp_async._receipts import Receipt as Receipt
-from esmtp_async._settings import ClientOptions as ClientOptions
-from esmtp_async._settings import Pipelining as Pipelining
-from esmtp_async._timeouts import Timeouts as Timeouts
-from esmtp_async._transport import TLSInfo as TLSInfo
-from esmtp_async.protocol._envelope import Recipient as Recipient
-from esmtp_async.protocol._exceptions import (
-    AuthenticationFailed as AuthenticationFailed,
-)
-from esmtp_async.protocol._exceptions import ConnectFailed as ConnectFailed
-from esmtp_async.protocol._exceptions import ConnectionLost as ConnectionLost
-from esmtp_async.protocol._exceptions import ContentRefused as ContentRefused
-from esmtp_async.protocol._exceptions import GreetingRefused as GreetingRefused
-from esmtp_async.protocol._exceptions import HelloRefused as HelloRefused
-from esmtp_async.protocol._exceptions import InvalidInput as InvalidInput
-from esmtp_async.protocol._exceptions import NotDelivered as NotDelivered
-from esmtp_async.protocol._exceptions import NotSupported as NotSupported
-from esmtp_async.protocol._exceptions import OutcomeUnknown as OutcomeUnknown
-from esmtp_async.protocol._exceptions import ProtocolViolation as ProtocolViolation
-from esmtp_async.protocol._exceptions import RecipientsRefused as RecipientsRefused
-from esmtp_async.protocol._exceptions import Refused as Refused
-from esmtp_async.protocol._exceptions import SenderRefused as SenderRefused
-from esmtp_async.protocol._exceptions import SMTPError as SMTPError
-from esmtp_async.protocol._exceptions import StageTimeout as StageTimeout
-from esmtp_async.protocol._exceptions import TLSFailed as TLSFailed
-from esmtp_async.protocol._extensions import Extensions as Extensions
-from esmtp_async.protocol._outcomes import Outcome as Outcome
-from esmtp_async.protocol._outcomes import RecipientResult as RecipientResult
-from esmtp_async.protocol._outcomes import Stage as Stage
-from esmtp_async.protocol._replies import EnhancedStatus as EnhancedStatus
-from esmtp_async.protocol._replies import Reply as Reply
-from esmtp_async.protocol._replies import Severity as Severity
-from esmtp_async.protocol._sasl import Login as Login
-from esmtp_async.protocol._sasl import Mechanism as Mechanism
-from esmtp_async.protocol._sasl import Plain as Plain
-from esmtp_async.protocol._sasl import Secret as Secret
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from esmtp_async._client import ServerInfo as ServerInfo
+    from esmtp_async._client import SMTPClient as SMTPClient
+    from esmtp_async._client import send as send
+    from esmtp_async._endpoint import Security as Security
+    from esmtp_async._events import CommandSent as CommandSent
+    from esmtp_async._events import ConnectionClosed as ConnectionClosed
+    from esmtp_async._events import ConnectionOpened as ConnectionOpened
+    from esmtp_async._events import Event as Event
+    from esmtp_async._events import MessageFinished as MessageFinished
+    from esmtp_async._events import ReplyReceived as ReplyReceived
+    from esmtp_async._events import TLSStarted as TLSStarted
+    from esmtp_async._messages import Recipients as Recipients
+    from esmtp_async._messages import Sendable as Sendable
+    from esmtp_async._messages import SendOptions as SendOptions
+    from esmtp_async._receipts import Receipt as Receipt
+    from esmtp_async._settings import ClientOptions as ClientOptions
+    from esmtp_async._settings import Pipelining as Pipelining
+    from esmtp_async._timeouts import Timeouts as Timeouts
+    from esmtp_async._transport import TLSInfo as TLSInfo
+    from esmtp_async.protocol._envelope import Recipient as Recipient
+    from esmtp_async.protocol._exceptions import (
+        AuthenticationFailed as AuthenticationFailed,
+    )
+    from esmtp_async.protocol._exceptions import ConnectFailed as ConnectFailed
+    from esmtp_async.protocol._exceptions import ConnectionLost as ConnectionLost
+    from esmtp_async.protocol._exceptions import ContentRefused as ContentRefused
+    from esmtp_async.protocol._exceptions import GreetingRefused as GreetingRefused
+    from esmtp_async.protocol._exceptions import HelloRefused as HelloRefused
+    from esmtp_async.protocol._exceptions import InvalidInput as InvalidInput
+    from esmtp_async.protocol._exceptions import NotDelivered as NotDelivered
+    from esmtp_async.protocol._exceptions import NotSupported as NotSupported
+    from esmtp_async.protocol._exceptions import OutcomeUnknown as OutcomeUnknown
+    from esmtp_async.protocol._exceptions import ProtocolViolation as ProtocolViolation
+    from esmtp_async.protocol._exceptions import RecipientsRefused as RecipientsRefused
+    from esmtp_async.protocol._exceptions import Refused as Refused
+    from esmtp_async.protocol._exceptions import SenderRefused as SenderRefused
+    from esmtp_async.protocol._exceptions import SMTPError as SMTPError
+    from esmtp_async.protocol._exceptions import StageTimeout as StageTimeout
+    from esmtp_async.protocol._exceptions import TLSFailed as TLSFailed
+    from esmtp_async.protocol._extensions import Extensions as Extensions
+    from esmtp_async.protocol._outcomes import Outcome as Outcome
+    from esmtp_async.protocol._outcomes import RecipientResult as RecipientResult
+    from esmtp_async.protocol._outcomes import Stage as Stage
+    from esmtp_async.protocol._replies import EnhancedStatus as EnhancedStatus
+    from esmtp_async.protocol._replies import Reply as Reply
+    from esmtp_async.protocol._replies import Severity as Severity
+    from esmtp_async.protocol._sasl import Login as Login
+    from esmtp_async.protocol._sasl import Mechanism as Mechanism
+    from esmtp_async.protocol._sasl import Plain as Plain
+    from esmtp_async.protocol._sasl import Secret as Secret
 
 __all__ = [
     "AuthenticationFailed",
@@ -113,7 +120,44 @@ __all__ = [
     "send",
 ]
 
-# Names are shown, pickled and documented under the door they are reached by.
-for _object in [globals()[_name] for _name in __all__]:
-    if getattr(_object, "__module__", "").startswith(f"{__name__}."):
-        _object.__module__ = __name__
+# The modules that the names are taken from.
+_HOMES = (
+    "_client",
+    "_endpoint",
+    "_events",
+    "_messages",
+    "_receipts",
+    "_settings",
+    "_timeouts",
+    "_transport",
+    "protocol._envelope",
+    "protocol._exceptions",
+    "protocol._extensions",
+    "protocol._outcomes",
+    "protocol._replies",
+    "protocol._sasl",
+)
+
+if not TYPE_CHECKING:  # where types are checked, only what is imported exists
+
+    def __getattr__(name: str) -> object:
+        """Load what stands behind the door, all of it."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        for home in _HOMES:
+            _show(vars(import_module(f"{__name__}.{home}")))
+        return globals()[name]
+
+
+def _show(module: dict[str, object]) -> None:
+    """Take a module's public names; they are told under the door they come by."""
+    for name in __all__:
+        if name in module:
+            shown = globals()[name] = module[name]
+            if str(getattr(shown, "__module__", "")).startswith(f"{__name__}."):
+                shown.__module__ = __name__
+
+
+def __dir__() -> list[str]:
+    """Name what is public."""
+    return __all__

@@ -161,7 +161,7 @@ async def abort(stream: ByteStream) -> None:
     and the peer cannot take the end of the stream for an orderly one.
     """
     raw = stream.extra(SocketAttribute.raw_socket, None)
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         if raw is not None and raw.family != getattr(socket, "AF_UNIX", None):
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     with suppress(*STREAM_ERRORS):

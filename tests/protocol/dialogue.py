@@ -16,8 +16,11 @@ from esmtp_async.protocol import (
     Command,
     Exchange,
     Fetch,
+    Opening,
     Replied,
     Session,
+    Stage,
+    Transaction,
 )
 
 
@@ -98,3 +101,26 @@ def finished(awaitable: Awaitable[bytes]) -> bytes:
         return bytes(end.value)
     msg = "it waits"
     raise AssertionError(msg)
+
+
+def ready(*offers: str, lmtp: bool = False, pipelining: bool = True) -> Session:
+    """Give a session behind its greeting and EHLO, with these extensions offered."""
+    session = Session(lmtp=lmtp, pipelining=pipelining)
+    opening = Opening("client.test", lmtp=lmtp)
+    offer = hello(*offers, *(["PIPELINING"] if pipelining else []))
+    line = "LHLO client.test" if lmtp else EHLO
+    converse(session, opening, GREETING, Turn(line, offer.server))
+    return session
+
+
+def accounts(
+    session: Session, transaction: Transaction, *, stage: Stage = Stage.COMMAND
+) -> list[str]:
+    """Give what became of each recipient: who, outcome, code, stage, temper."""
+    results = transaction.results(in_doubt=session.in_doubt(transaction), stage=stage)
+    return [
+        f"{result.address.partition('@')[0]} {result.outcome.name} "
+        f"{result.reply.code if result.reply else '-'} {result.stage.name}"
+        f"{' temporary' if result.temporary else ''}"
+        for result in results
+    ]

@@ -34,8 +34,8 @@ _MEANING: Final = {
     State.GREETED: {"greeted"},
     State.REFUSED: {"rejecting"},
     State.READY: {"idle"},
-    State.MAIL: {"mail"},
-    State.RCPT: {"mail"},
+    State.MAIL: {"sender"},
+    State.RCPT: {"recipients"},
     State.DATA: {"data"},
     State.BDAT: {"chunks"},
     State.INDETERMINATE: {"failed", "half"},
@@ -202,13 +202,10 @@ class Product:
         state, place = after.state, after.place
         if place == reference.DONE:
             return state in {State.READY, State.INDETERMINATE}
-        if place.phase not in _MEANING[state]:
-            return False
-        if place.phase == "mail":
-            return (state is State.RCPT) == bool(place.accepted) and (
-                after.accepted == place.accepted
-            )
-        return place.phase not in {"data", "chunks"} or after.accepted == place.accepted
+        counts = place.phase in {"recipients", "data", "chunks"}
+        return place.phase in _MEANING[state] and (
+            not counts or after.accepted == place.accepted
+        )
 
 
 class Exploration(NamedTuple):

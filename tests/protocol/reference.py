@@ -31,6 +31,7 @@ START: Final = Place("start")  # connected, about to greet
 GREETED: Final = Place("greeted")  # waiting for EHLO
 REJECTING: Final = Place("rejecting")  # greeted with 554, waiting for QUIT
 IDLE: Final = Place("idle")
+SENDER: Final = Place("sender")  # it has a reverse-path; then recipients, chunks
 # LMTP took the message for somebody, though not for the last one.
 DONE: Final = Place("idle", taken=True)
 SASL: Final = Place("sasl")
@@ -43,16 +44,8 @@ FAILED: Final = Place("failed")
 HALF: Final = Place("half")
 
 
-def _mail(accepted: int) -> Place:
-    return Place("mail", accepted)
-
-
 def _data(accepted: int) -> Place:
     return Place("data", accepted)
-
-
-def _chunks(accepted: int) -> Place:
-    return Place("chunks", accepted)
 
 
 Answers = frozenset[tuple[Severity, Place]]
@@ -99,76 +92,76 @@ class Server:
 
     def orderly(self, place: Place, verb: Verb) -> Answers:
         """Tell how it may answer a command that is in order there; or nothing."""
+        return (
+            self._at_any_time(place, verb)
+            or self._opening(place, verb)
+            or self._transaction(place, verb)
+        )
+
+    @staticmethod
+    def _at_any_time(place: Place, verb: Verb) -> Answers:
+        """RFC 5321 §4.1.4: "at any time during a session"."""
+        match place.phase, verb:
+            case "rejecting", Verb.QUIT:
+                return _yes(CLOSED) | _no(CLOSED)
+            case "start" | "rejecting" | "data" | "sasl" | "tls" | "closed", _:
+                return _NONE
+            case _, Verb.QUIT:
+                return _yes(CLOSED) | _no(CLOSED)
+            case _, Verb.RSET:
+                return _yes(GREETED if place == GREETED else IDLE)
+            case _, Verb.NOOP | Verb.VRFY | Verb.EXPN | Verb.HELP:
+                # Between chunks nobody has use for them, save for NOOP.
+                chunks = place.phase == "chunks" and verb is not Verb.NOOP
+                return _NONE if chunks else _yes(place) | _no(place)
+            case _:
+                return _NONE
+
+    @staticmethod
+    def _opening(place: Place, verb: Verb) -> Answers:
         match place.phase, verb:
             case "start", Verb.CONNECT:
                 return _yes(GREETED) | _no(REJECTING)
             case (
-                "greeted"
-                | "rejecting"
-                | "idle"
-                | "mail"
-                | "chunks"
-                | "failed"
-                | "half",
-                Verb.QUIT,
+                "greeted" | "idle" | "sender" | "recipients" | "failed" | "half",
+                Verb.HELLO,
             ):
-                return _yes(CLOSED) | _no(CLOSED)
-            case "greeted" | "idle" | "mail" | "failed" | "half", Verb.HELLO:
                 # It "MUST stay in the same state" if it refuses (§4.1.4).
                 return _yes(IDLE) | _no(place)
-            case "greeted", Verb.RSET:
-                return _yes(GREETED)
-            case "idle" | "mail" | "chunks" | "failed" | "half", Verb.RSET:
-                return _yes(IDLE)
-            case "greeted" | "idle" | "mail" | "chunks" | "failed" | "half", Verb.NOOP:
-                return _yes(place) | _no(place)
-            case (
-                "greeted" | "idle" | "mail" | "failed" | "half",
-                Verb.VRFY | Verb.EXPN | Verb.HELP,
-            ):
-                return _yes(place) | _no(place)
-            case _:
-                return self._mail_in_order(place, verb) or self._security(place, verb)
-
-    def _security(self, place: Place, verb: Verb) -> Answers:
-        match place.phase, verb:
             case "idle", Verb.STARTTLS:
                 return _yes(TLS) | _no(IDLE)
-            case "idle", Verb.AUTH:
-                return _yes(IDLE) | _go_on(SASL) | _no(IDLE)
-            case "sasl", Verb.RESPONSE:
+            case ("idle", Verb.AUTH) | ("sasl", Verb.RESPONSE):
                 return _yes(IDLE) | _go_on(SASL) | _no(IDLE)
             case _:
                 return _NONE
 
-    def _mail_in_order(self, place: Place, verb: Verb) -> Answers:
+    def _transaction(self, place: Place, verb: Verb) -> Answers:
+        accepted = place.accepted
         match place.phase, verb:
             case "idle", Verb.MAIL:
-                return _yes(_mail(0)) | _no(IDLE)
-            case "mail", Verb.RCPT:
-                more = place.accepted < self.recipients
-                return (_yes(_mail(place.accepted + 1)) if more else _NONE) | _no(place)
-            case "mail", Verb.DATA if place.accepted:
-                return _go_on(_data(place.accepted)) | _no(place)
-            case "data", Verb.CONTENT:
-                return self._end_of_mail_data(place, IDLE)
-            case "mail" | "chunks", Verb.BDAT if place.accepted:
-                return _yes(_chunks(place.accepted)) | _no(FAILED)
-            case "mail" | "chunks", Verb.LAST if place.accepted:
-                return self._end_of_mail_data(place, FAILED)
+                return _yes(SENDER) | _no(IDLE)
+            case "sender" | "recipients", Verb.RCPT:
+                more = _yes(Place("recipients", accepted + 1))
+                return (more if accepted < self.recipients else _NONE) | _no(place)
+            case "recipients", Verb.DATA:
+                return _go_on(_data(accepted)) | _no(place)
+            case "recipients" | "chunks", Verb.BDAT:
+                return _yes(Place("chunks", accepted)) | _no(FAILED)
+            case ("data", Verb.CONTENT) | ("recipients" | "chunks", Verb.LAST):
+                return self._end_of_mail_data(place)
             case _:
                 return _NONE
 
-    def _end_of_mail_data(self, place: Place, refused: Place) -> Answers:
+    def _end_of_mail_data(self, place: Place) -> Answers:
         """Answer once, or in LMTP once for each recipient (RFC 2033 §4.2)."""
+        refused = IDLE if place.phase == "data" else FAILED
         if not self.lmtp:
             return _yes(IDLE) | _no(refused)
         # With nobody accepted there is nothing to say, and no client waits.
         owed = (place.owed or place.accepted) - 1
         if owed:
-            return _yes(place._replace(owed=owed, taken=True)) | _no(
-                place._replace(owed=owed)
-            )
+            owing = place._replace(owed=owed)
+            return _yes(owing._replace(taken=True)) | _no(owing)
         return _yes(IDLE) | _no(DONE if place.taken else refused)
 
     def _behind_a_refusal(self, place: Place, verb: Verb) -> Answers:
@@ -176,9 +169,9 @@ class Server:
         match place.phase, verb:
             case "idle" | "half", Verb.RCPT:
                 return _no(place) | (_yes(HALF) if self.sloppy else _NONE)
-            case "idle" | "mail" | "half", Verb.DATA:
+            case "idle" | "sender" | "half", Verb.DATA:
                 return _no(place) | (_go_on(_data(0)) if self.lenient else _NONE)
-            case "idle" | "mail" | "failed" | "half", Verb.BDAT | Verb.LAST:
+            case "idle" | "sender" | "failed" | "half", Verb.BDAT | Verb.LAST:
                 return _no(FAILED)
             case _:
                 return _NONE

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from esmtp_async.protocol import (
-    NEED_DATA,
     Auth,
     Bdat,
     Command,
@@ -16,7 +15,6 @@ from esmtp_async.protocol import (
     Ehlo,
     Expn,
     Help,
-    Lhlo,
     Mail,
     Noop,
     Quit,

@@ -8,7 +8,7 @@ in `EQUIVALENT` with the reason why it makes no difference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import pytest
@@ -25,13 +25,15 @@ from esmtp_async.protocol import (
     _states,
 )
 
-from .reference import Server
 from .test_product import LMTP_SLOPPY, SLOPPY, check_product
 from .test_table import check_replies, check_send
 
 pytestmark = [pytest.mark.mutation, pytest.mark.timeout(300)]
 
 TARGETS: Final = ("completion", "intermediate", "refusal")
+
+#: Where a session can be with nothing on its way.
+HEARD: Final = frozenset(State) - {State.CONNECTED, State.CLOSED}
 
 #: The machine as `_session` sees it: the names of the tables, and the tables.
 Machine = Mapping[str, object]
@@ -43,8 +45,11 @@ class Mutant(NamedTuple):
     name: str
     verb: Verb
     machine: Machine
-    #: Whether the reference servers alone must notice.
-    alarming: bool
+    #: Whether the reference servers alone must notice: a reply leads elsewhere
+    #: than to where the server is, or a command is let out where it is out of
+    #: order. That an answer which no server gives is taken, or a command held
+    #: back without need, only the table can tell.
+    alarming: bool = False
 
 
 def machine(rows: tuple[Row, ...]) -> dict[str, object]:
@@ -53,7 +58,10 @@ def machine(rows: tuple[Row, ...]) -> dict[str, object]:
         "TRANSITIONS": _states.transitions(rows),
         "PROJECTION": _states.projection(rows),
         "SENDABLE": frozenset(
-            (state, row.verb) for row in rows if not row.overtaken for state in row.states
+            (state, row.verb)
+            for row in rows
+            if not row.overtaken
+            for state in row.states
         ),
         "GROUPABLE": frozenset(row.verb for row in rows if row.group),
         "EXACT_CODES": _states.EXACT_CODES,
@@ -69,45 +77,34 @@ def label(row: Row) -> str:
     return f"{row.verb.value}{'~' if row.overtaken else ''}{states}"
 
 
-def mutations(row: Row) -> Iterator[tuple[str, Row, bool]]:
-    """Give every row that differs in one cell, and whether that is alarming.
-
-    A server of the reference must notice whatever leads elsewhere than to where
-    it is, and whatever lets out a command that is out of order there. That an
-    answer which no server gives is taken, or a command held back, is for the
-    table to notice.
-    """
-    for column in TARGETS:
-        before = getattr(row, column)
-        for target in (*State, NEVER, None):
-            # BDAT overtaken and taken: no server does so. RSET is never refused.
-            if target is not before:
-                name = target.value if isinstance(target, (State, type(NEVER))) else "stay"
-                yield (
-                    f"{column} {name}",
-                    row._replace(**{column: target}),
-                    before is not NEVER,
-                )
-    yield "group", row._replace(group=not row.group), False
-    yield "overtaken", row._replace(overtaken=not row.overtaken), row.overtaken
-    for state in State:
-        added = state not in row.states and not row.overtaken
-        heard = state not in {State.CONNECTED, State.CLOSED}
-        yield (
-            f"{'-' if state in row.states else '+'}{state.value}",
-            row._replace(states=row.states ^ {state}),
-            added and heard,
-        )
-
-
 def mutants_of(row: Row) -> Iterator[Mutant]:
     """Give the machine with one cell of one row changed."""
     index = ROWS.index(row)
-    for name, changed, alarming in mutations(row):
+    for change, changed, alarming in changes(row):
         rows = (*ROWS[:index], changed, *ROWS[index + 1 :])
-        if all(getattr(changed, column) is NEVER for column in TARGETS):
-            continue  # with no answer at all it is no row
-        yield Mutant(f"{label(row)} {name}", row.verb, machine(rows), alarming)
+        yield Mutant(f"{label(row)} {change}", row.verb, machine(rows), alarming)
+
+
+def changes(row: Row) -> Iterator[tuple[str, Row, bool]]:
+    """Give every row that differs in one cell, and whether that is alarming."""
+    cells = row._asdict()
+    for column in TARGETS:
+        before = cells[column]
+        others = [cells[name] for name in TARGETS if name != column]
+        for target in (*State, NEVER, None):
+            # A row with no answer at all would be no row.
+            if target is before or (target is NEVER and others == [NEVER, NEVER]):
+                continue
+            name = "stay" if target is None else target.value
+            changed = Row(**{**cells, column: target})
+            yield f"{column} {name}", changed, before is not NEVER
+    yield "group", row._replace(group=not row.group), False
+    yield "overtaken", row._replace(overtaken=not row.overtaken), row.overtaken
+    for state in State:
+        sign = "-" if state in row.states else "+"
+        alarming = sign == "+" and not row.overtaken and state in HEARD
+        changed = row._replace(states=row.states ^ {state})
+        yield f"{sign}{state.value}", changed, alarming
 
 
 def mutants_beside_the_rows() -> Iterator[Mutant]:
@@ -116,25 +113,21 @@ def mutants_beside_the_rows() -> Iterator[Mutant]:
     for state, verb in projection:
         if verb is Verb.LAST:
             for other in set(State) - {State.INDETERMINATE}:
-                changed = {**projection, (state, verb): other}
                 yield Mutant(
                     f"LAST projected from {state.value} to {other.value}",
                     verb,
-                    {**ORIGINAL, "PROJECTION": changed},
-                    alarming=state is State.RCPT,
+                    {**ORIGINAL, "PROJECTION": {**projection, (state, verb): other}},
+                    # MAIL goes out before the message is known to be taken.
+                    other is State.READY and state in {State.RCPT, State.BDAT},
                 )
     for verb, severity in _states.EXACT_CODES:
         codes = {**_states.EXACT_CODES}
         del codes[verb, severity]
-        yield Mutant(
-            f"any {severity.value} for {verb.value}",
-            verb,
-            {**ORIGINAL, "EXACT_CODES": codes},
-            alarming=False,
-        )
+        name = f"any {severity.value} for {verb.value}"
+        yield Mutant(name, verb, {**ORIGINAL, "EXACT_CODES": codes})
 
 
-#: What cannot be caught, for it changes nothing that a session does.
+#: What cannot be caught, for it changes nothing that a session does; and why.
 EQUIVALENT: Final[Mapping[str, frozenset[str]]] = {
     "CLOSED: nothing is sent there, and no reply is read": frozenset(
         f"{label(row)} +CLOSED" for row in ROWS
@@ -173,50 +166,88 @@ EQUIVALENT: Final[Mapping[str, frozenset[str]]] = {
         frozenset({"CONNECT@CONNECTED group", "CONNECT@CONNECTED overtaken"})
     ),
 }
+NO_CHANGE: Final = frozenset[str]().union(*EQUIVALENT.values())
+
+#: What a check raises that fails: an assertion, or what the machine trips over.
+FAILURES: Final = (
+    AssertionError,
+    KeyError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    pytest.fail.Exception,
+)
 
 
-def caught(check: Callable[[], None]) -> bool:
-    """Tell whether a check fails."""
+def caught_by_table(mutant: Mutant) -> bool:
+    """Check the whole table, beginning with the verb that was changed."""
+    pairs = [(state, verb) for state in State for verb in Verb]
     try:
-        check()
-    except (
-        AssertionError,
-        KeyError,
-        LocalProtocolError,
-        RemoteProtocolError,
-        pytest.fail.Exception,
-    ):
+        for state, verb in sorted(pairs, key=lambda pair: pair[1] is not mutant.verb):
+            check_replies(state, verb)
+            check_send(state, verb)
+    except FAILURES:
         return True
     return False
 
 
-def check_table(verb: Verb) -> None:
-    """Check the whole table, and the verb that was changed first."""
-    pairs = [(state, verb) for state in State for verb in Verb]
-    for state, each in sorted(pairs, key=lambda pair: pair[1] is not verb):
-        check_replies(state, each)
-        check_send(state, each)
+def caught_by_servers() -> bool:
+    """Talk to the servers that do the most."""
+    try:
+        for server in (SLOPPY, LMTP_SLOPPY):
+            check_product(server, window=4)
+    except FAILURES:
+        return True
+    return False
 
 
-def check_servers() -> None:
-    """Check the session against the servers that do the most."""
-    for server in (SLOPPY, LMTP_SLOPPY):
-        check_product(server, window=4)
+def install(mutant: Mutant, patch: pytest.MonkeyPatch) -> None:
+    """Make the session work with the mutant's tables."""
+    for name, table in mutant.machine.items():
+        patch.setattr(_session, name, table)
 
 
-def uncaught(
-    mutants: Iterator[Mutant], patch: pytest.MonkeyPatch
-) -> tuple[set[str], set[str]]:
-    """Give those that nothing catches, and those that alarm no server but should."""
-    survivors: set[str] = set()
-    silent: set[str] = set()
+def test_nothing_is_caught_where_nothing_is_changed() -> None:
+    assert {name: getattr(_session, name) for name in ORIGINAL} == ORIGINAL
+    assert not caught_by_table(Mutant("none", Verb.MAIL, ORIGINAL))
+    assert not caught_by_servers()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=label)
+def test_every_change_of_a_row_is_caught(
+    row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uncaught: set[str] = set()
+    for mutant in mutants_of(row):
+        install(mutant, monkeypatch)
+        if not (caught_by_table(mutant) or caught_by_servers()):
+            uncaught.add(mutant.name)
+    assert uncaught == {name for name in NO_CHANGE if name.split()[0] == label(row)}
+
+
+def test_every_change_of_what_stands_beside_the_rows_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for mutant in mutants_beside_the_rows():
+        install(mutant, monkeypatch)
+        assert caught_by_table(mutant), mutant.name
+
+
+@pytest.mark.parametrize("row", [*ROWS, None], ids=lambda r: label(r) if r else "rest")
+def test_the_servers_alone_notice_whatever_does_harm(
+    row: Row | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutants = mutants_of(row) if row else mutants_beside_the_rows()
     for mutant in mutants:
-        with patch.context() as patched:
-            for name, value in mutant.machine.items():
-                patched.setattr(_session, name, value)
-            if mutant.machine != ORIGINAL and mutant.alarming:
-                if not caught(check_servers):
-                    silent.add(mutant.name)
-            elif not caught(lambda: check_table(mutant.verb)) and not caught(check_servers):
-                survivors.add(mutant.name)
-    return survivors, silent
+        if mutant.alarming and mutant.name not in NO_CHANGE:
+            install(mutant, monkeypatch)
+            assert caught_by_servers(), mutant.name
+
+
+def test_the_mutants_are_many_and_each_has_its_name() -> None:
+    assert len({label(row) for row in ROWS}) == len(ROWS)
+    mutants = [m for row in ROWS for m in mutants_of(row)]
+    mutants += mutants_beside_the_rows()
+    names = [mutant.name for mutant in mutants]
+    assert len(set(names)) == len(names) >= 1_200
+    assert sum(mutant.alarming for mutant in mutants) >= 500
+    assert set(names) >= NO_CHANGE

@@ -153,10 +153,11 @@ def test_the_reference_server_reports_what_does_harm() -> None:
 
 def test_the_exploration_reports_a_session_that_is_elsewhere() -> None:
     product = Product(STRICT, pipelining=True, window=2)
-    ready = Configuration(
-        State.READY, State.MAIL, (Verb.MAIL,), 0, 1, True, reference.REJECTING
+    ready = product.start._replace(
+        state=State.READY, projected=State.READY, outstanding=()
     )
-    with pytest.raises(Misplaced):
-        list(product.steps(ready))
     with pytest.raises(Disagreement):
-        list(product.steps(ready._replace(outstanding=(), place=reference.GREETED)))
+        list(product.steps(ready._replace(place=reference.GREETED)))
+    waiting = ready._replace(outstanding=(Verb.MAIL,), projected=State.MAIL)
+    with pytest.raises(Misplaced):
+        list(product.steps(waiting._replace(place=reference.REJECTING)))

@@ -192,7 +192,7 @@ def awaiting(state: State, verb: Verb) -> Session:
 def behind_a_refusal(state: State, verb: Verb) -> Session:
     """Send the verb in a group, and let what is before it be refused."""
     yes, no = b"250 ok\r\n", b"550 no\r\n"
-    answers = {
+    answers: tuple[bytes, ...] = {
         State.READY: (no, no),
         State.MAIL: (yes, no),
         State.INDETERMINATE: (no, yes),
@@ -284,9 +284,7 @@ def test_a_command_is_sent_where_the_table_says_or_changes_nothing(
 
 
 @pytest.mark.parametrize(("state", "verb"), CELLS)
-def test_421_closes_the_channel_in_answer_to_anything(
-    state: State, verb: Verb
-) -> None:
+def test_421_closes_the_channel_in_answer_to_anything(state: State, verb: Verb) -> None:
     session = awaiting(state, verb)
     session.receive_data(b"421 4.3.2 going down\r\n")
     event = session.next_event()

@@ -28,7 +28,7 @@ Parameters = Mapping[str, str | None]
 
 #: RFC 5321 §4.5.3.1.4, CRLF included.
 MAX_COMMAND_LINE: Final = 512
-#: RFC 4954 §4.5.3.1 as amended: base64 lines of AUTH, CRLF included.
+#: A base64 line of AUTH may be longer than other lines (RFC 4954 §4); CRLF included.
 MAX_AUTH_LINE: Final = 12288
 
 

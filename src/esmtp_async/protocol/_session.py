@@ -298,7 +298,9 @@ class Session:
         if self._unfinished and len(self._outstanding) == 1:
             if severity is Severity.COMPLETION:
                 self._violate(f"the mail data were taken before their end: '{reply}'")
-            after = State.CLOSED  # half of them are on the wire, and stay there
+            # Half of them are on the wire, and stay there; what LMTP would still
+            # answer is an answer to what never came.
+            after, self._due = State.CLOSED, 1
         self._due -= 1
         if self._due and severity is not Severity.SHUTDOWN:
             return Replied(command, reply, sent.owner, before, final=False)

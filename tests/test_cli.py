@@ -1,0 +1,212 @@
+"""The command line, as its user meets it: arguments, output, exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from esmtp_async.testing import Rule, SMTPServer
+
+MESSAGE = b"From: a@example.test\r\nTo: b@example.test\r\n\r\nHello.\r\n"
+
+
+@pytest.fixture
+def portal() -> Iterator[BlockingPortal]:
+    """Run an event loop in a thread."""
+    with start_blocking_portal() as running:
+        yield running
+
+
+@pytest.fixture
+def server(portal: BlockingPortal) -> Iterator[SMTPServer]:
+    """Serve on loopback TCP, without TLS."""
+    model = SMTPServer()
+    with portal.wrap_async_context_manager(model.listen()):
+        yield model
+
+
+def esmtp(
+    *arguments: str, stdin: bytes = b"", **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "esmtp_async", *arguments],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        env={**os.environ, **environment},
+        timeout=50,
+    )
+
+
+def url(server: SMTPServer) -> str:
+    return f"smtp://127.0.0.1:{server.port}?client_hostname=client.example.test"
+
+
+def test_demo_shows_the_conversation_and_succeeds() -> None:
+    run = esmtp("demo")
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.decode("utf-8").splitlines()
+    states = [line.rpartition(" -> ")[2] for line in lines if " -> " in line]
+    assert states == [
+        *("GREETED", "READY", "TLS", "GREETED", "READY"),
+        *("AUTH", "AUTH", "READY"),
+        *("MAIL", "RCPT", "DATA", "READY", "CLOSED"),
+    ]
+    said = [line for line in lines if line.startswith("C: ")]
+    assert said[3:6] == ["C: AUTH LOGIN", "C: <8 octets>", "C: <16 octets>"]
+    assert "X-Mailer: esmtp_async" in run.stdout.decode("utf-8")
+    assert "open sesame" not in run.stdout.decode("utf-8")
+    assert lines[-1].startswith("Success: bob@example.test accepted")
+
+
+@pytest.mark.parametrize("by", ["file", "stdin"])
+def test_send_a_message(server: SMTPServer, tmp_path: Path, by: str) -> None:
+    path = tmp_path / "message.eml"
+    path.write_bytes(MESSAGE)
+    name = str(path) if by == "file" else "-"
+    run = esmtp("send", "--server", url(server), name, stdin=MESSAGE)
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert run.stdout.startswith(b"b@example.test: accepted: 250 ")
+    (stored,) = server.messages
+    assert stored.content == MESSAGE
+    assert server.violations == []
+
+
+def test_send_a_composed_message(server: SMTPServer, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n")
+    run = esmtp(
+        "send",
+        *("--from", "Alice <a@example.test>", "--to", "b@example.test"),
+        *("--to", "c@example.test", "--bcc", "d@example.test"),
+        *("--subject", "Gr\u00fc\u00dfe", "--text", "Hello.", "--attach", str(picture)),
+        *("--x-mailer", "esmtp", "-v"),
+        ESMTP_SERVER=url(server),
+    )
+    assert run.returncode == 0, run.stderr
+    assert b"C: MAIL FROM:<a@example.test>" in run.stderr
+    (stored,) = server.messages
+    assert [recipient.path for recipient in stored.recipients] == [
+        "b@example.test",
+        "c@example.test",
+        "d@example.test",
+    ]
+    message = stored.message
+    assert isinstance(message, EmailMessage)
+    assert message["Subject"] == "Gr\u00fc\u00dfe"
+    assert message["X-Mailer"] == "esmtp"
+    assert message["Bcc"] is None
+    body = message.get_body()
+    assert body is not None
+    assert body.get_content().splitlines() == ["Hello."]
+    (attachment,) = message.iter_attachments()
+    assert attachment.get_content_type() == "image/png"
+    assert attachment.get_content() == picture.read_bytes()
+
+
+def test_a_refusal_is_exit_code_1(server: SMTPServer) -> None:
+    server.rules.append(Rule("RCPT", "b@", reply="550 5.1.1 no such user"))
+    run = esmtp("send", "--server", url(server), "-", stdin=MESSAGE)
+    assert run.returncode == 1
+    assert run.stdout == b"b@example.test: refused: 550 5.1.1 no such user\n"
+    assert run.stderr.startswith(b"esmtp: RecipientsRefused: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), b"required: COMMAND"),
+        (("send", "--security", "none", "-"), b"invalid choice: 'none'"),
+        (("send", "--server", "http://x.test", "-"), b"URL scheme 'http'"),
+        (("send", "--server", "a b", "-"), b"'a b' is not a domain name"),
+        (("send", "--text", "x"), b"--from and --text are needed"),
+        (("send", "no such file"), b"no such file"),
+        (("send", "--recipient", "b", "-"), b"recipients[0]: 'b' is not one mailbox"),
+    ],
+)
+def test_nonsense_is_exit_code_2(arguments: tuple[str, ...], said: bytes) -> None:
+    run = esmtp(*arguments, stdin=MESSAGE)
+    assert run.returncode == 2
+    assert said in run.stderr
+    assert b"Traceback" not in run.stderr
+
+
+def test_nothing_sent_is_exit_code_3() -> None:
+    run = esmtp("send", "--server", "127.0.0.1:9", "-", stdin=MESSAGE)
+    assert run.returncode == 3
+    assert run.stdout == b"b@example.test: not sent\n"
+    assert run.stderr.startswith(b"esmtp: ConnectFailed: cannot connect to 127.0.0.1:9")
+
+
+def test_unknown_is_exit_code_4(server: SMTPServer) -> None:
+    server.rules.append(Rule("CONTENT", silent=True, close=True))
+    run = esmtp("send", "--server", url(server), "-", stdin=MESSAGE)
+    assert run.returncode == 4
+    assert run.stdout == b"b@example.test: unknown\n"
+    assert run.stderr.startswith(b"esmtp: OutcomeUnknown: ")
+
+
+@pytest.mark.parametrize(("verb", "code"), [("RCPT", 3), ("CONTENT", 4)])
+def test_an_interrupt_still_tells_the_outcome(
+    server: SMTPServer, verb: str, code: int
+) -> None:
+    server.rules.append(Rule(verb, delay=60))
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "esmtp_async", "send", "-v"),
+            *("--server",),
+            url(server),
+            "-",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        assert process.stdout is not None
+        process.stdin.write(MESSAGE)
+        process.stdin.close()
+        waiting_for = b"C: <mail data" if verb == "CONTENT" else b"C: DATA"
+        for line in process.stderr:
+            if line.startswith(waiting_for):
+                break
+        process.send_signal(signal.SIGINT)
+        told = process.stdout.read()
+        assert b"interrupted" in process.stderr.read()
+    assert process.returncode == code
+    outcome = b"unknown" if verb == "CONTENT" else b"not sent"
+    assert told == b"b@example.test: " + outcome + b"\n"
+
+
+@pytest.mark.parametrize("mechanism", [(), ("--auth", "LOGIN"), ("--auth", "PLAIN")])
+def test_the_password_comes_from_the_environment(
+    portal: BlockingPortal, tmp_path: Path, mechanism: tuple[str, ...]
+) -> None:
+    model = SMTPServer(
+        hostname="localhost",
+        starttls=True,
+        users={"alice": "sesame"},
+        require_auth=True,
+    )
+    trusted = tmp_path / "ca.pem"
+    trusted.write_bytes(model.authority.certificate)
+    with portal.wrap_async_context_manager(model.listen()):
+        run = esmtp(
+            *("send", "--server", f"localhost:{model.port}", "--security", "starttls"),
+            *("--ca-file", str(trusted), "--username", "alice", *mechanism, "-v", "-"),
+            stdin=MESSAGE,
+            ESMTP_PASSWORD="sesame",
+        )
+    assert run.returncode == 0, run.stderr
+    assert model.messages[0].username == "alice"
+    assert b"sesame" not in run.stdout + run.stderr

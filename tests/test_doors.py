@@ -1,0 +1,106 @@
+"""The three doors show what they say, and the second one does no I/O."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+from operator import attrgetter
+from pathlib import Path
+
+import pytest
+
+import esmtp_async
+import esmtp_async.protocol
+import esmtp_async.testing
+
+DOORS = ["esmtp_async", "esmtp_async.protocol", "esmtp_async.testing"]
+
+
+def imported_names(door: str) -> list[str]:
+    """Read the names that a door imports under their own name (`X as X`)."""
+    path = inspect.getsourcefile(import_module(door))
+    assert path is not None
+    return [
+        alias.asname
+        for node in ast.walk(ast.parse(Path(path).read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname is not None
+    ]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_name_is_there(door: str) -> None:
+    module = import_module(door)
+    names = imported_names(door)
+    assert len(names) > 5
+    assert [name for name in names if not hasattr(module, name)] == []
+
+
+def test_all_is_what_is_imported() -> None:
+    assert sorted(esmtp_async.__all__) == sorted(imported_names("esmtp_async"))
+    assert dir(esmtp_async) == sorted(esmtp_async.__all__)
+
+
+def test_a_name_that_is_not_public_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Postman'"):
+        attrgetter("Postman")(esmtp_async)
+
+
+def test_classes_are_told_under_the_front_door() -> None:
+    for name in esmtp_async.__all__:
+        shown = getattr(esmtp_async, name)
+        if isinstance(shown, type):
+            assert shown.__module__ == "esmtp_async", name
+
+
+@pytest.mark.parametrize(
+    "door", ["esmtp_async.protocol", "esmtp_async.protocol._transaction"]
+)
+def test_the_machine_loads_nothing_that_does_io(door: str) -> None:
+    program = f"import sys, {door}; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(run.stdout.split())
+    assert door in loaded
+    assert loaded.isdisjoint({"anyio", "asyncio", "trio", "socket", "ssl", "select"})
+
+
+def test_the_client_is_made_as_the_contract_says() -> None:
+    signature = inspect.signature(esmtp_async.SMTPClient)
+    keywords = {
+        name: parameter.default
+        for name, parameter in signature.parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    positional = [name for name in signature.parameters if name not in keywords]
+    assert positional == ["server", "port"]
+    assert keywords == {
+        **dict.fromkeys(
+            [
+                *("security", "ssl_context", "server_hostname", "username"),
+                *("password", "auth", "client_hostname", "local_address", "connect"),
+                *("timeouts", "max_age", "on_event"),
+            ]
+        ),
+        "allow_plaintext_auth": False,
+        "max_connections": 10,
+        "max_messages_per_connection": 100,
+        "max_idle": 45.0,
+        "pipelining": "conformant",
+    }
+
+
+def test_send_takes_what_the_contract_says() -> None:
+    method = inspect.signature(esmtp_async.SMTPClient.send).parameters
+    assert list(method) == [
+        *("self", "message", "sender", "recipients", "options", "all_or_nothing"),
+        "timeout",
+    ]
+    function = inspect.signature(esmtp_async.send).parameters
+    assert list(function)[:3] == ["message", "server", "port"]
+    assert set(method) - {"self"} <= set(function)
