@@ -52,10 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
-    except (InvalidInput, OSError, ModuleNotFoundError) as error:
-        # What could not be read, or is missing: the message itself was not tried.
+    except (InvalidInput, OSError) as error:
         print(f"esmtp: {error}", file=sys.stderr)
-        return USAGE
+    except ModuleNotFoundError as error:
+        hint = "pip install 'esmtp-async[testing]'"
+        print(f"esmtp: {error}; it comes with {hint}", file=sys.stderr)
+    return USAGE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,8 +100,12 @@ def _add_send(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run_send)
     add = parser.add_argument
     add("file", nargs="?", metavar="FILE", help="a message, or '-' for standard input")
-    server = os.environ.get("ESMTP_SERVER", "localhost")
-    add("--server", default=server, help="host, host:port or URL (%(default)s)")
+    add(
+        "--server",
+        # Not shown as a default: a URL may hold a password.
+        default=os.environ.get("ESMTP_SERVER", "localhost"),
+        help="host, host:port or URL (from ESMTP_SERVER, or else localhost)",
+    )
     add("--security", choices=["tls", "starttls", "opportunistic", "plaintext"])
     add("--ca-file", metavar="PEM", help="trust these certificates, and no others")
     add("--username", help="authenticate; the password is asked for")

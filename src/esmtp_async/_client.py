@@ -132,7 +132,13 @@ class SMTPClient:
             pipelining=pipelining,
             on_event=on_event,
         )
-        self._settings = resolve(server, port, options)
+        try:
+            self._settings = resolve(server, port, options)
+        except InvalidInput as error:
+            # Nor may a traceback with variables show a password.
+            raise error.with_traceback(None) from None
+        finally:
+            del server, password, options
         self._observe = Observer(on_event)
         self._pool = Pool(self._settings.limits, self._connect, self._leave)
         self._context = self._settings.ssl_context
@@ -144,10 +150,15 @@ class SMTPClient:
         if "://" not in url:
             msg = "the URL has no scheme, such as smtps://"
             raise InvalidInput(msg)
-        return cls(url, **options)
+        try:
+            return cls(url, **options)
+        finally:
+            del url, options  # the password with them, out of any traceback
 
     def __repr__(self) -> str:
         """Show where it sends to."""
+        if not hasattr(self, "_settings"):
+            return "<SMTPClient that was not to be>"
         settings = self._settings
         return f"<SMTPClient {settings.endpoint} {settings.security.value}>"
 
@@ -238,7 +249,7 @@ class SMTPClient:
         info = ServerInfo(
             connection.greeting,
             connection.session.extensions,
-            _transport.tls_info(connection.stream),
+            connection.tls,
         )
         await self._pool.release(pooled)
         return info
@@ -394,7 +405,11 @@ async def send(
 
     Arguments, result and errors are those of `SMTPClient` and its `send`.
     """
-    async with SMTPClient(server, port, **client_options) as client:
+    try:
+        client = SMTPClient(server, port, **client_options)
+    finally:
+        del server, client_options  # the password with them, out of any traceback
+    async with client:
         return await client.send(
             message,
             sender=sender,

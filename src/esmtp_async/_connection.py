@@ -71,6 +71,8 @@ class Connection:
         self.greeting: Reply | None = None
         #: Counts the connections of this process.
         self.number = next(_numbers)
+        #: What protects the connection; None in clear text.
+        self.tls = _transport.tls_info(stream)
         self._stream = stream
         self._timeouts = timeouts
         self._upgrade = upgrade
@@ -88,11 +90,6 @@ class Connection:
         self._stage = Stage.GREETING
         self._scope = anyio.CancelScope()
         self._timed = False  # the deadline is already that of the reply awaited
-
-    @property
-    def stream(self) -> ByteStream:
-        """The stream as it is now: inside TLS once there is TLS."""
-        return self._stream
 
     @property
     def stage(self) -> Stage:
@@ -214,9 +211,10 @@ class Connection:
             self._limit(Stage.TLS)
             self._stream = await self._upgrade(self._stream)
             self.session.secured()
+            self.tls = _transport.tls_info(self._stream)
             if self._observe.active:
-                tls = _transport.tls_info(self._stream)
-                self._observe(TLSStarted(self.number, tls.version if tls else ""))
+                version = "" if self.tls is None else self.tls.version
+                self._observe(TLSStarted(self.number, version))
 
     async def _flush(self, flight: list[bytes]) -> None:
         """Write a flight in one piece, and empty it."""

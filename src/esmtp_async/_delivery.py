@@ -6,8 +6,11 @@ from esmtp_async._connection import Connection
 from esmtp_async._messages import Outgoing
 from esmtp_async._pool import Pool
 from esmtp_async._receipts import Receipt, failure_of
-from esmtp_async._transport import tls_info
-from esmtp_async.protocol._exceptions import ConnectionLost, SMTPError
+from esmtp_async.protocol._exceptions import (
+    ConnectionLost,
+    ProtocolViolation,
+    SMTPError,
+)
 from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
 from esmtp_async.protocol._transaction import Transaction
 
@@ -42,7 +45,7 @@ class Delivery:
             pooled = await pool.acquire(fresh=self._attempts > 1)
             try:
                 await self._attempt(pooled.connection)
-            except ConnectionLost:
+            except (ConnectionLost, ProtocolViolation):
                 if not (pooled.reused and self._may_begin_again):
                     raise
             else:
@@ -108,7 +111,7 @@ class Delivery:
         return Receipt(
             recipients=results,
             reply=transaction.final_reply,
-            tls=tls_info(connection.stream),
+            tls=connection.tls,
             message_id=self._outgoing.message_id,
             attempts=self._attempts,
         )

@@ -118,6 +118,9 @@ def parse_server(text: object) -> Target:
         raise InvalidInput(msg)
     if "://" in text:
         return parse_url(text)
+    if "@" in text:
+        msg = "server has an @ but no scheme, such as smtps://user:password@host"
+        raise InvalidInput(msg)
     host, colon, port = text.rpartition(":")
     if text.count(":") > 1 and not text.startswith("["):
         host, colon, port = text, "", ""  # an IPv6 address without a port
@@ -141,8 +144,11 @@ def parse_url(url: str) -> Target:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        msg = f"the server URL is not a URL: {error}"
+    except ValueError:
+        msg = (
+            "the server URL has no host and port that can be read; / ? # @ : [ ] and % "
+            "in user and password must be percent-encoded"
+        )
         raise InvalidInput(msg) from None
     scheme = parts.scheme.lower()
     if scheme not in _SCHEMES:
@@ -169,7 +175,7 @@ def _check_rest(parts: SplitResult, *, unix: bool) -> None:
     elif not unix and not parts.hostname:
         problem = "names no host"
     elif not unix and parts.path.strip("/"):
-        problem = f"has the path {parts.path!r}, which means nothing"
+        problem = "has a path, which means nothing"
     elif parts.fragment:
         problem = "has a fragment, which means nothing"
     if problem:

@@ -1,4 +1,4 @@
-"""The envelope that a message's header section implies (RFC 5322 §3.6).
+"""Header sections: their fields, and the envelope they imply (RFC 5322 §3.6).
 
 Sender before From; To, Cc and Bcc; and of a message that was resent the newest
 block of Resent- fields instead (§3.6.6). The standard library parses; what it
@@ -7,119 +7,208 @@ finds defective is refused rather than guessed at, for a guess loses addresses.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from email import policy
-from email.errors import InvalidHeaderDefect
+from email.errors import InvalidHeaderDefect, MissingHeaderBodySeparatorDefect
 from email.headerregistry import Address, AddressHeader, BaseHeader
 from email.message import Message
 from email.parser import BytesHeaderParser
+from functools import cached_property
 from typing import Final
 
+from esmtp_async.protocol import _grammar
+from esmtp_async.protocol._addresses import domain_or_literal
 from esmtp_async.protocol._exceptions import InvalidInput
 
 _RESENT: Final = "resent-"
+_MESSAGE_ID: Final = "message-id"
+_ADDRESS_FIELDS: Final = frozenset({"from", "sender", "reply-to", "to", "cc", "bcc"})
+
+# Of these a block of Resent- fields has one (RFC 5322 §3.6), and a transport
+# that comes between two blocks leaves a trace.
+_ONCE: Final = frozenset({"date", "from", "sender", _MESSAGE_ID})
+_TRACE: Final = frozenset({"received", "return-path"})
+
+#: What ends a line of a value, whoever parsed it.
+LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_DOT_STRING: Final = re.compile(_grammar.DOT_STRING)
+_TO_ESCAPE: Final = re.compile(r'["\\]')
 
 
-def of_octets(octets: bytes) -> Message:
-    """Parse the header section of canonical octets, and no more of them."""
-    end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")
-    section = octets if end < 0 else octets[: end + 2]
-    return BytesHeaderParser(policy=policy.default).parsebytes(section)
+class Field:
+    """A header field; it is parsed when asked what it means, and once."""
+
+    def __init__(self, name: str, value: object) -> None:
+        self.name = name
+        #: The name in lower case.
+        self.key = name.lower()
+        #: As the message has it: text as it stood, or one of several objects.
+        self.value = value
+
+    @cached_property
+    def text(self) -> str:
+        """The value unfolded, raw octets in it read as UTF-8 (RFC 6532)."""
+        text = LINE_END.sub("", str(self.value))
+        try:
+            return text.encode("utf-8", "surrogateescape").decode("utf-8")
+        except UnicodeError:
+            return text
+
+    @cached_property
+    def parsed(self) -> BaseHeader:
+        """The value as the standard library reads it; raises `InvalidInput`."""
+        if isinstance(self.value, BaseHeader):
+            return self.value
+        try:
+            header: BaseHeader = policy.default.header_factory(self.name, self.text)
+        except Exception as error:
+            # On what it did not foresee, its parser fails in any way there is.
+            msg = f"{self.name} {self.text!r} cannot be read: {error}"
+            raise InvalidInput(msg) from error
+        return header
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the value is text, not an object that knows how to fold itself."""
+        return not hasattr(self.value, "name")
+
+    @property
+    def has_addresses(self) -> bool:
+        """Whether it is one of the fields that hold addresses."""
+        return self.key.removeprefix(_RESENT) in _ADDRESS_FIELDS
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Its addresses, those of groups among them, as far as they can be read."""
+        header = self.parsed
+        return tuple(header.addresses) if isinstance(header, AddressHeader) else ()
+
+    @property
+    def mailboxes(self) -> list[str]:
+        """Its addresses for the envelope; raises `InvalidInput` if it is defective."""
+        for defect in self.parsed.defects:
+            if isinstance(defect, InvalidHeaderDefect):
+                msg = f"{self.name} {self.text!r} cannot be read: {defect}"
+                raise InvalidInput(msg)
+        return [_mailbox(address) for address in self.addresses]
+
+    @property
+    def needs_utf8(self) -> bool:
+        """Whether an address in it is one that only UTF-8 can write (RFC 6532).
+
+        An encoded word cannot stand in a local part (RFC 2047 §5).
+        """
+        return (
+            self.has_addresses
+            and not self.text.isascii()
+            and any(not address.username.isascii() for address in self.addresses)
+        )
 
 
-def message_id(message: Message) -> str | None:
-    """Give the Message-ID, or None."""
-    value = message["Message-ID"]
-    return None if value is None else str(value).strip()
+class Header:
+    """A header section: all fields of a message or a part, in order."""
 
+    def __init__(self, message: Message) -> None:
+        self.fields = [Field(name, value) for name, value in message.raw_items()]
+        self._torn = any(
+            isinstance(defect, MissingHeaderBodySeparatorDefect)
+            for defect in message.defects
+        )
 
-def sender(message: Message | None) -> str:
-    """Give the reverse-path: the mailbox of Sender, or the only one of From."""
-    if message is None:
-        msg = "sender must be given for a message that comes in blocks"
+    @classmethod
+    def of_octets(cls, octets: bytes) -> Header:
+        """Read the header section of canonical octets, and no more of them."""
+        end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")
+        section = octets if end < 0 else octets[: end + 2]
+        return cls(BytesHeaderParser().parsebytes(section))
+
+    @property
+    def message_id(self) -> str | None:
+        """The Message-ID, or None."""
+        ids = (f.text.strip() for f in self.fields if f.key == _MESSAGE_ID)
+        return next(ids, None)
+
+    @property
+    def needs_utf8(self) -> bool:
+        """Whether an address in it is one that only UTF-8 can write (RFC 6532)."""
+        return any(field.needs_utf8 for field in self.fields)
+
+    @property
+    def sender(self) -> str:
+        """The reverse-path: the mailbox of Sender, or the only one of From."""
+        for key in ("sender", "from"):
+            mailboxes = list(self._mailboxes(key))
+            if len(mailboxes) == 1:
+                return mailboxes[0]
+            if mailboxes:
+                msg = (
+                    f"{key.title()} has {len(mailboxes)} addresses; give sender=, or "
+                    "a Sender field with one (RFC 5322 section 3.6.2)"
+                )
+                raise InvalidInput(msg)
+        msg = "the message has no address in Sender or From; give sender="
         raise InvalidInput(msg)
-    fields = _fields(message)
-    for name in ("sender", "from"):
-        if name not in fields:
-            continue
-        addresses = [a for value in fields[name] for a in _addresses(name, value)]
-        if len(addresses) == 1:
-            return addresses[0]
-        if addresses:
+
+    @property
+    def recipients(self) -> list[str]:
+        """The forward-paths: all of To, Cc and Bcc, in this order."""
+        return [path for key in ("to", "cc", "bcc") for path in self._mailboxes(key)]
+
+    @property
+    def domain(self) -> str:
+        """The domain that a Message-ID may be made in: the author's, if it has one."""
+        try:
+            mailbox = next(self._mailboxes("from"), "")
+            return domain_or_literal(mailbox.rpartition("@")[2])
+        except InvalidInput:
+            return "localhost"
+
+    def _mailboxes(self, key: str) -> Iterator[str]:
+        if self._torn:
             msg = (
-                f"{name.title()} has {len(addresses)} addresses; give sender=, or a "
-                "Sender field with one (RFC 5322 section 3.6.2)"
+                "the header section ends in a line that is no header field, and "
+                "addresses may stand below; give sender= and recipients="
             )
             raise InvalidInput(msg)
-    msg = "the message has no address in Sender or From; give sender="
-    raise InvalidInput(msg)
+        for field in self._originators_and_destinations.get(key, ()):
+            yield from field.mailboxes
+
+    @cached_property
+    def _originators_and_destinations(self) -> dict[str, list[Field]]:
+        """The fields that count, under their names without `Resent-`."""
+        block = _newest_block(self.fields)
+        fields = block or self.fields
+        named: dict[str, list[Field]] = {}
+        for field in fields:
+            key = field.key.removeprefix(_RESENT) if block else field.key
+            named.setdefault(key, []).append(field)
+        return named
 
 
-def sender_domain(message: Message) -> str:
-    """Give the domain a Message-ID may be made in, from whatever From holds."""
-    addresses = [a for v in _fields(message).get("from", ()) for a in _found("from", v)]
-    domain = addresses[0].domain if addresses else ""
-    return domain if domain.isascii() and domain else "localhost"
+def _newest_block(fields: list[Field]) -> list[Field]:
+    """Give the Resent- fields of the latest resending (RFC 5322 §3.6.6).
 
-
-def recipients(message: Message | None) -> list[str]:
-    """Give the forward-paths: all of To, Cc and Bcc, in this order."""
-    if message is None:
-        msg = "recipients must be given for a message that comes in blocks"
-        raise InvalidInput(msg)
-    fields = _fields(message)
-    return [
-        address
-        for name in ("to", "cc", "bcc")
-        for value in fields.get(name, ())
-        for address in _addresses(name, value)
-    ]
-
-
-def addresses(message: Message) -> Iterator[Address]:
-    """Give every address of every address field, as far as it can be parsed."""
-    names = ("from", "sender", "reply-to", "to", "cc", "bcc")
-    for name, value in message.items():
-        if name.lower().removeprefix(_RESENT) in names:
-            yield from _found(name, value)
-
-
-def _fields(message: Message) -> dict[str, list[object]]:
-    """Collect the fields that count, under their names without `Resent-`.
-
-    Blocks of Resent- fields stand newest first, and a block ends where one of
-    its names comes again (RFC 5322 §3.6.6).
+    Blocks stand newest first. One ends where a trace field follows it, or where
+    a field that it has once comes again; another block begins then with the
+    first name that is repeated.
     """
-    plain: dict[str, list[object]] = {}
-    resent: dict[str, list[object]] = {}
-    block_ended = False
-    for name, value in message.items():
-        key = name.lower()
-        if not key.startswith(_RESENT):
-            plain.setdefault(key, []).append(value)
-            continue
-        key = key.removeprefix(_RESENT)
-        block_ended = block_ended or key in resent
-        if not block_ended:
-            resent[key] = [value]
-    return resent or plain
+    block: list[Field] = []
+    for field in fields:
+        if field.key.startswith(_RESENT):
+            block.append(field)
+        elif block and field.key in _TRACE:
+            break
+    keys = [field.key.removeprefix(_RESENT) for field in block]
+    if all(keys.count(key) == 1 for key in _ONCE.intersection(keys)):
+        return block
+    repeated = (index for index, key in enumerate(keys) if key in keys[:index])
+    return block[: next(repeated)]
 
 
-def _addresses(name: str, value: object) -> list[str]:
-    """Give the addr-specs of a field, or raise if the field is defective."""
-    found = _found(name, value, strict=True)
-    return [address.addr_spec for address in found]
-
-
-def _found(name: str, value: object, *, strict: bool = False) -> tuple[Address, ...]:
-    header = value
-    if not isinstance(header, AddressHeader):
-        # A value of the compat32 policy: text as it stood, folds included.
-        text = "".join(str(value).splitlines())
-        header = policy.default.header_factory(name, text)
-    found = header.defects if isinstance(header, BaseHeader) else ()
-    defects = [d for d in found if isinstance(d, InvalidHeaderDefect)]
-    if strict and defects:
-        msg = f"{name.title()} {str(value)!r} cannot be read: {defects[0]}"
-        raise InvalidInput(msg)
-    return tuple(header.addresses)
+def _mailbox(address: Address) -> str:
+    """Give the addr-spec; unlike `Address.addr_spec`, quoted wherever it must be."""
+    local_part = address.username
+    if not _DOT_STRING.fullmatch(local_part):
+        local_part = '"' + _TO_ESCAPE.sub(r"\\\g<0>", local_part) + '"'
+    return f"{local_part}@{address.domain}"

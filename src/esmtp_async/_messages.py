@@ -11,7 +11,8 @@ from typing import BinaryIO, Final, Protocol, runtime_checkable
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
-from esmtp_async import _headers, _mime
+from esmtp_async._headers import Header
+from esmtp_async._mime import Flattened
 from esmtp_async.protocol import _grammar
 from esmtp_async.protocol._addresses import ReversePath
 from esmtp_async.protocol._content import BLOCK, MailData
@@ -97,7 +98,7 @@ class Outgoing:
     def __init__(
         self,
         envelope: Envelope,
-        octets: _mime.Flattened | MailData,
+        octets: Flattened | MailData,
         message_id: str | None,
     ) -> None:
         self.envelope = envelope
@@ -128,25 +129,32 @@ async def prepare(
     if options.x_mailer is not None and not isinstance(message, Message):
         msg = "x_mailer can be set on an email.message.Message only"
         raise InvalidInput(msg)
-    octets: _mime.Flattened | MailData
+    header: Header | None = None
+    octets: Flattened | MailData
     if isinstance(message, Message):
-        header: Message | None = message
-        domain = _headers.sender_domain(message)
-        octets = _mime.Flattened(message, domain=domain, x_mailer=options.x_mailer)
-        message_id = octets.message_id
+        header = Header(message)
+        octets = Flattened(message, header, x_mailer=options.x_mailer)
+        message_id: str | None = octets.message_id
     elif isinstance(message, (str, bytes, bytearray, memoryview)):
         octets = MailData(_encode(message))
-        header = _headers.of_octets(octets.octets)
-        message_id = _headers.message_id(header)
+        header = Header.of_octets(octets.octets)
+        message_id = header.message_id
     else:
         octets = MailData(blocks=_blocks(message))
-        header = message_id = None
+        message_id = None
     envelope = _envelope(
-        _headers.sender(header) if sender is None else sender,
-        _headers.recipients(header) if recipients is None else recipients,
+        _known(header, "sender").sender if sender is None else sender,
+        _known(header, "recipients").recipients if recipients is None else recipients,
         options.parameters,
     )
     return Outgoing(envelope, octets, message_id)
+
+
+def _known(header: Header | None, argument: str) -> Header:
+    if header is None:
+        msg = f"{argument} must be given for a message that comes in blocks"
+        raise InvalidInput(msg)
+    return header
 
 
 def _encode(source: str | bytes | bytearray | memoryview) -> bytes:

@@ -1,133 +1,292 @@
 """A Message of the standard library as octets, without touching it.
 
-It is flattened once, by its own policy. What must change on the way (Bcc out,
-Date and Message-ID in, another transfer encoding) changes in the octets or on
-a copy, never in the caller's object.
+A copy of it is flattened, each header field by the message's own policy. What
+must change on the way (Bcc out, Date and Message-ID in, another transfer
+encoding) changes in the copy.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import copy
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from email import encoders, policy
+from email import policy
 from email.generator import BytesGenerator
+from email.headerregistry import Address, AddressHeader, Group
 from email.message import Message
 from email.utils import format_datetime, make_msgid
 from io import BytesIO
-from typing import Final
+from typing import Final, Self
 
-from esmtp_async import _headers
-from esmtp_async.protocol._content import MAX_TEXT_LINE, MailData
+from esmtp_async._headers import LINE_END, Field, Header
+from esmtp_async.protocol._addresses import domain_name
+from esmtp_async.protocol._content import MAX_TEXT_LINE, Canonicalizer, MailData
 from esmtp_async.protocol._exceptions import InvalidInput
 
 # A field and its folded lines (RFC 5322 §2.2, §2.2.3).
-_FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:(?:.*\r\n)(?:[ \t].*\r\n)*")
+_FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*")
 
-_BLIND: Final = frozenset({b"bcc", b"resent-bcc"})
+_BLIND: Final = frozenset({"bcc", "resent-bcc"})
 
-_IDENTITY: Final = frozenset({"", "7bit", "8bit", "binary"})
+_ENCODING: Final = "Content-Transfer-Encoding"
+_KNOWN: Final = frozenset({"", "7bit", "8bit", "binary", "quoted-printable", "base64"})
+
+# The policy for headers that are folded already, by whatever policy.
+_VERBATIM: Final = policy.SMTPUTF8
 
 
 class Flattened:
     """A message's octets, in 8-bit form or, where that cannot pass, in 7-bit form."""
 
     def __init__(
-        self, message: Message, *, domain: str, x_mailer: str | None = None
+        self, message: Message, header: Header, *, x_mailer: str | None = None
     ) -> None:
-        added: list[bytes] = []
-        if message["Date"] is None:
-            now = format_datetime(datetime.now(UTC))
-            added.append(b"Date: %b\r\n" % now.encode())
         #: The Message-ID, the message's own or the one added.
-        self.message_id = _headers.message_id(message)
-        if self.message_id is None:
-            self.message_id = make_msgid(domain=domain)
-            added.append(b"Message-ID: %b\r\n" % self.message_id.encode())
-        self._removed = _BLIND
+        self.message_id = header.message_id or make_msgid(domain=header.domain)
+        present = {field.key for field in header.fields}
+        fields = [field for field in header.fields if field.key not in _BLIND]
+        if "date" not in present:
+            now = datetime.now(UTC)
+            fields.append(Field("Date", format_datetime(now)))
+        if "message-id" not in present:
+            fields.append(Field("Message-ID", self.message_id))
         if x_mailer is not None:
-            self._removed = _BLIND | {b"x-mailer"}
-            added.append(b"X-Mailer: %b\r\n" % x_mailer.encode())
-        self._added = b"".join(added)
-        if any(_lacks_boundary(part) for part in message.walk()):
-            # Flattening would give it one, in the caller's object.
-            message = copy.deepcopy(message)
-        self._message = message
-        # Encoded words cannot stand in a local part (RFC 2047 §5): a header
-        # with such an address is UTF-8 or nothing (RFC 6532).
-        self._utf8 = any(not a.username.isascii() for a in _headers.addresses(message))
-        self._data = MailData(self._octets(message))
-        if self._data.longest_line > MAX_TEXT_LINE:
-            self._data = self._reencoded(eight_bit=True)
-
-    def mail_data(self, *, eight_bit: bool) -> MailData:
-        """Give the octets; without `eight_bit` no body part has an octet above 127."""
-        if eight_bit or not self._data.is_8bit:
-            return self._data
-        return self._reencoded(eight_bit=False)
-
-    def _octets(self, message: Message) -> bytes:
-        """Flatten, and change the header section: blind fields out, others in."""
-        own = message.policy
-        if not isinstance(own, policy.EmailPolicy) and self._utf8:
-            own = policy.SMTP
-        own = own.clone(linesep="\r\n", cte_type="8bit")
-        if isinstance(own, policy.EmailPolicy):
-            own = own.clone(utf8=self._utf8)
-        buffer = BytesIO()
+            fields = [field for field in fields if field.key != "x-mailer"]
+            fields.append(Field("X-Mailer", x_mailer))
         try:
-            BytesGenerator(buffer, mangle_from_=False, policy=own).flatten(message)
-        except (UnicodeError, LookupError) as error:
+            self._message = _copy(message)
+            _fold(self._message, fields, utf8=header.needs_utf8)
+            self._data = self._flatten()
+            if _is_unfit(self._data.octets) or _has_binary_part(self._message):
+                self._data = self._reencoded(eight_bit=True)
+        except InvalidInput:
+            raise
+        except Exception as error:
+            # Nothing is checked when a Message is built, and what is wrong with
+            # it makes the standard library fail in any way there is.
             msg = f"the message cannot be made into octets: {error}"
             raise InvalidInput(msg) from error
-        octets = buffer.getvalue()
-        end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n") + 2
-        fields = list(_FIELD.finditer(octets, 0, end))
-        names = [match[1].lower() for match in fields]
-        whole = sum(match.end() - match.start() for match in fields) == end
-        if not whole or sorted(names) != sorted(k.lower().encode() for k in message):
-            # A value with a line end in it has made more fields, or fewer.
-            msg = "a header field of the message holds a line end that begins another"
-            raise InvalidInput(msg)
-        kept = [match[0] for match in fields if match[1].lower() not in self._removed]
-        return b"".join((*kept, self._added, octets[end:]))
+        self._narrow: MailData | None = None
+
+    def mail_data(self, *, eight_bit: bool) -> MailData:
+        """Give the octets; without `eight_bit` no body part has an octet above 127.
+
+        What a signature covers is never changed (RFC 1847 §2.1).
+        """
+        if eight_bit or not self._data.is_8bit:
+            return self._data
+        if self._narrow is None:
+            self._narrow = self._reencoded(eight_bit=False)
+        return self._narrow
+
+    def _flatten(self) -> MailData:
+        buffer = BytesIO()
+        generator = BytesGenerator(buffer, mangle_from_=False, policy=_VERBATIM)
+        generator.flatten(self._message)
+        return MailData(buffer.getvalue())
 
     def _reencoded(self, *, eight_bit: bool) -> MailData:
         """Give the octets with a transfer encoding for each part that needs one."""
-        message = copy.deepcopy(self._message)
-        for part in _leaves(message):
-            payload = part.get_payload(decode=True)
-            if not isinstance(payload, bytes):
-                continue
-            longest = max(map(len, payload.splitlines()), default=0)
-            if longest > MAX_TEXT_LINE or not (eight_bit or payload.isascii()):
-                _encode(part, payload)
-        return MailData(self._octets(message))
+        if "MIME-Version" not in self._message:
+            self._message["MIME-Version"] = "1.0"
+        for part, signed in _walk(self._message):
+            if not signed:
+                _reencode(part, eight_bit=eight_bit)
+        return self._flatten()
 
 
-def _lacks_boundary(part: Message) -> bool:
-    return part.is_multipart() and (
-        part.get_content_maintype() == "multipart" and part.get_boundary() is None
+def _walk(part: Message, *, signed: bool = False) -> Iterator[tuple[Message, bool]]:
+    """Give a part and all parts in it, each with whether a signature covers it."""
+    yield part, signed
+    signed = signed or part.get_content_type() == "multipart/signed"
+    for inner in _parts(part):
+        yield from _walk(inner, signed=signed)
+
+
+def _parts(part: Message) -> list[Message]:
+    """Give the parts directly in a part; the only one may stand without a list."""
+    if not _is_composite(part):
+        return []
+    payload = part.get_payload()
+    if isinstance(payload, list):
+        return payload
+    return [payload] if isinstance(payload, Message) else []
+
+
+def _is_composite(part: Message) -> bool:
+    return part.get_content_maintype() in {"multipart", "message"}
+
+
+def _copy(message: Message) -> Message:
+    """Copy a tree of parts, and share what never changes: values and policies."""
+    shared: dict[int, object] = {}
+    for part, _ in _walk(message):
+        shared[id(part.policy)] = part.policy
+        shared.update((id(value), value) for _, value in part.raw_items())
+    return copy.deepcopy(message, shared)
+
+
+# How header fields are folded
+
+
+class _Folded(str):
+    """A header value that folds into what it was folded into once.
+
+    Raises `InvalidInput` if that is not one field, for then a line end in the
+    value, or in what an encoded word in it stands for, has begun another line.
+    """
+
+    __slots__ = ("lines", "name")
+
+    #: The name; a value that has one is asked to fold itself.
+    name: str
+    #: The whole field.
+    lines: str
+
+    def __new__(cls, field: Field, octets: bytes) -> Self:
+        """Make the value of a field that was folded into these octets."""
+        match = _FIELD.fullmatch(octets)
+        if match is None or match[1].decode("ascii").lower() != field.key:
+            msg = f"header field {field.name!r} holds a line end, or its name is none"
+            raise InvalidInput(msg)
+        folded = super().__new__(cls, field.text)
+        folded.name = field.name
+        folded.lines = octets.decode("utf-8", "surrogateescape")
+        return folded
+
+    def fold(self, *, policy: policy.Policy) -> str:  # noqa: ARG002  # all headers do
+        """Give the whole field."""
+        return self.lines
+
+
+def _fold(message: Message, fields: list[Field], *, utf8: bool) -> None:
+    """Fold the header sections of all parts; that of the message becomes `fields`."""
+    for part, signed in _walk(message):
+        top = part is message
+        own = message.policy.clone(linesep="\r\n")
+        if signed:
+            own = own.clone(max_line_length=0)
+        modern = own if isinstance(own, policy.EmailPolicy) else policy.SMTP
+        modern = modern.clone(utf8=utf8 and top)
+        folded = [
+            _Folded(
+                field,
+                (None if top else _as_parsed(field)) or _by_policy(field, own, modern),
+            )
+            for field in (fields if top else Header(part).fields)
+        ]
+        for name in set(part.keys()):
+            del part[name]
+        for value in folded:
+            part.set_raw(value.name, value)
+
+
+def _as_parsed(field: Field) -> bytes | None:
+    """Give a field as it was parsed, which may be nonsense; None if it was not."""
+    if not field.is_text:
+        return None
+    text = "\r\n".join(LINE_END.split(str(field.value)))
+    try:
+        return f"{field.name}: {text}\r\n".encode("ascii", "surrogateescape")
+    except UnicodeEncodeError:
+        return None
+
+
+def _by_policy(
+    field: Field, own: policy.Policy, modern: policy.EmailPolicy
+) -> bytes:
+    """Fold a field by the message's own policy.
+
+    The old policy is for ASCII only: it would make an encoded word of a whole
+    list of addresses.
+    """
+    if field.is_text and field.text.isascii():
+        return own.fold_binary(field.name, field.value)
+    header = field.parsed if field.is_text else field.value
+    if isinstance(header, AddressHeader) and not modern.utf8:
+        header = _with_a_labels(field.name, header)
+    return modern.fold_binary(field.name, header)
+
+
+def _with_a_labels(name: str, header: AddressHeader) -> AddressHeader:
+    """Give a field of addresses with A-labels as their domains (RFC 5891 §5)."""
+    if all(address.domain.isascii() for address in header.addresses):
+        return header
+    groups = [
+        Group(
+            group.display_name,
+            [
+                Address(each.display_name, each.username, _a_labels(each.domain))
+                for each in group.addresses
+            ],
+        )
+        for group in header.groups
+    ]
+    rewritten: AddressHeader = policy.default.header_factory(
+        name, ", ".join(map(str, groups))
     )
+    return rewritten
 
 
-def _leaves(message: Message) -> Iterator[Message]:
-    """Give the parts that hold octets as they are: no transfer encoding."""
-    for part in message.walk():
-        encoding = str(part.get("Content-Transfer-Encoding", "")).strip().lower()
-        if not part.is_multipart() and encoding in _IDENTITY:
-            yield part
+def _a_labels(domain: str) -> str:
+    try:
+        return domain if domain.isascii() else domain_name(domain)
+    except InvalidInput:
+        return domain  # nobody's address, and no forward-path either
+
+
+# How parts are encoded
+
+
+def _encoding(part: Message) -> str:
+    return str(part.get(_ENCODING, "")).strip().lower()
+
+
+def _has_binary_part(message: Message) -> bool:
+    """Tell whether there is a part that only BINARYMIME could carry (RFC 3030 §3)."""
+    return any(_encoding(part) == "binary" for part, _ in _walk(message))
+
+
+def _is_unfit(octets: bytes) -> bool:
+    """Tell whether this is neither 7bit nor 8bit data (RFC 2045 §2.7, §2.8)."""
+    longest = max(map(len, octets.splitlines()), default=0)
+    return longest > MAX_TEXT_LINE or b"\0" in octets
+
+
+def _reencode(part: Message, *, eight_bit: bool) -> None:
+    """Give a part the transfer encoding that it needs, if it needs another one."""
+    encoding = _encoding(part)
+    if _is_composite(part):
+        # Its parts are encoded; its label says what they may be (RFC 2045 §6.4).
+        if encoding in {"8bit", "binary"}:
+            _set_encoding(part, "8bit" if eight_bit else "7bit")
+        return
+    text = part.get_payload()
+    if encoding not in _KNOWN or not isinstance(text, str):
+        return
+    unfit = encoding == "binary" or _is_unfit(text.encode("utf-8", "replace"))
+    if unfit or not (eight_bit or text.isascii()):
+        payload = part.get_payload(decode=True)
+        if isinstance(payload, bytes):
+            _encode(part, payload)
 
 
 def _encode(part: Message, payload: bytes) -> None:
-    """Encode a part as quoted-printable or base64, whichever is shorter."""
-    del part["Content-Transfer-Encoding"]
-    text = part.get_content_maintype() == "text"
-    unprintable = sum(octet > 126 for octet in payload)
-    if text and unprintable * 6 < len(payload):
-        part.set_payload(b"\n".join(payload.splitlines()) + b"\n")
-        encoders.encode_quopri(part)
-    else:
-        part.set_payload(payload)
-        encoders.encode_base64(part)
+    """Encode a leaf in base64, or a text in quoted-printable if that is shorter."""
+    if part.get_content_maintype() == "text":
+        payload = Canonicalizer().feed(payload)
+        quoted = binascii.b2a_qp(payload)
+        if len(quoted) * 3 < len(payload) * 4:
+            _set_encoding(part, "quoted-printable")
+            part.set_payload(quoted.decode("ascii"))
+            return
+    _set_encoding(part, "base64")
+    part.set_payload(base64.encodebytes(payload).decode("ascii"))
+
+
+def _set_encoding(part: Message, encoding: str) -> None:
+    del part[_ENCODING]
+    part[_ENCODING] = encoding

@@ -33,6 +33,10 @@ STREAM_ERRORS: Final = (
     OSError,  # ssl.SSLError is one
 )
 
+# What a stream raises that is closed and asked about itself: uvloop's sockets
+# ValueError, and anyio over uvloop, whose socket is then gone, AttributeError.
+_FORGOTTEN: Final = (OSError, ValueError, AttributeError)
+
 #: Seconds for a peer to take its leave under TLS.
 _GRACE: Final = 1.0
 
@@ -60,7 +64,7 @@ async def dial(endpoint: Endpoint, local_address: str | None = None) -> ByteStre
     stream = await anyio.connect_tcp(
         endpoint.host, endpoint.port, local_host=local_address
     )
-    with suppress(OSError):
+    with suppress(*_FORGOTTEN):
         raw = stream.extra(SocketAttribute.raw_socket)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return stream
@@ -113,12 +117,15 @@ async def start_tls(
 
 
 def tls_info(stream: ByteStream) -> TLSInfo | None:
-    """Tell what protects a stream; None in clear text."""
-    version = stream.extra(TLSAttribute.tls_version, None)
-    if version is None:
+    """Tell what protects a stream; None in clear text, or if it is closed."""
+    try:
+        version = stream.extra(TLSAttribute.tls_version, None)
+        if version is None:
+            return None
+        cipher = stream.extra(TLSAttribute.cipher)[0]
+        certificate = stream.extra(TLSAttribute.peer_certificate_binary, None)
+    except _FORGOTTEN:
         return None
-    cipher = stream.extra(TLSAttribute.cipher)[0]
-    certificate = stream.extra(TLSAttribute.peer_certificate_binary, None)
     return TLSInfo(version, cipher, certificate or b"")
 
 
@@ -129,20 +136,23 @@ def is_quiet(stream: ByteStream) -> bool:
     connection that is not quiet is dead. True where the stream has no socket
     to look at.
     """
-    raw = stream.extra(SocketAttribute.raw_socket, None)
-    if raw is None:
-        return True
     try:
+        raw = stream.extra(SocketAttribute.raw_socket, None)
+        if raw is None:
+            return True
         with _Selector() as selector:
             selector.register(raw, selectors.EVENT_READ)
             return not selector.select(timeout=0)
-    except (OSError, ValueError):
-        return False  # closed on our side
+    except _FORGOTTEN:
+        return False
 
 
 def local_ip(stream: ByteStream) -> str | None:
     """Give the local IP address of a stream, or None where it has none."""
-    address = stream.extra(SocketAttribute.local_address, None)
+    try:
+        address = stream.extra(SocketAttribute.local_address, None)
+    except _FORGOTTEN:
+        return None
     return str(address[0]) if isinstance(address, tuple) else None
 
 
@@ -160,8 +170,8 @@ async def abort(stream: ByteStream) -> None:
     A TCP connection is reset (SO_LINGER 0), so the kernel drops its buffer too
     and the peer cannot take the end of the stream for an orderly one.
     """
-    raw = stream.extra(SocketAttribute.raw_socket, None)
-    with suppress(OSError, ValueError):
+    with suppress(*_FORGOTTEN):
+        raw = stream.extra(SocketAttribute.raw_socket, None)
         if raw is not None and raw.family != getattr(socket, "AF_UNIX", None):
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     with suppress(*STREAM_ERRORS):

@@ -307,4 +307,6 @@ def _has_ended(responses: Responses) -> bool:
         responses.send(None)
     except StopIteration:
         return True
+    except AuthenticationFailed:
+        return False
     return False

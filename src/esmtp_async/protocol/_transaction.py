@@ -46,6 +46,11 @@ class Verdict(NamedTuple):
     stage: Stage
 
 
+def _not_offered(extension: str, why: str) -> NotSupported:
+    msg = f"{why} {extension}, which the server does not offer"
+    return NotSupported(msg, extension=extension)
+
+
 class Transaction:
     """One attempt to convey one message, and what became of each recipient.
 
@@ -160,7 +165,7 @@ class Transaction:
                 self._lacking.add(index)
                 lacking = missing
         if lacking and (self._all_or_nothing or not self._asked):
-            raise self._not_supported(lacking, "a recipient needs")
+            raise _not_offered(lacking, "a recipient needs")
 
     def _mail_parameters(self, extensions: Extensions) -> Parameters:
         parameters: dict[str, str | None] = {}
@@ -206,8 +211,7 @@ class Transaction:
 
     def _not_supported(self, extension: str, why: str) -> NotSupported:
         self._unsupported = True
-        msg = f"{why} {extension}, which the server does not offer"
-        return NotSupported(msg, extension=extension)
+        return _not_offered(extension, why)
 
     # How the mail data are said
 
@@ -278,11 +282,11 @@ class Transaction:
 
     def _result(self, index: int, *, in_doubt: bool, stage: Stage) -> RecipientResult:
         address = self.envelope.recipients[index].address
-        if index in self._lacking or self._unsupported:
+        verdict = self._verdict(index)
+        if index in self._lacking or (self._unsupported and verdict is None):
             return RecipientResult(
                 address, Outcome.REFUSED, None, Stage.LOCAL, temporary=False
             )
-        verdict = self._verdict(index)
         if verdict is not None:
             reply, where = verdict
             outcome = Outcome.REFUSED if reply.refused else Outcome.ACCEPTED

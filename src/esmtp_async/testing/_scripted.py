@@ -1,0 +1,195 @@
+"""The scripted server: plays its part of a dialogue, and checks the client's."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import cached_property
+from typing import NoReturn, Unpack
+
+import anyio
+
+from esmtp_async._client import SMTPClient
+from esmtp_async._settings import ClientOptions
+from esmtp_async.testing._hosting import Host
+from esmtp_async.testing._script import Action, Script, Step
+from esmtp_async.testing._tls import Authority
+from esmtp_async.testing._wire import Gone, Hangup, Idle, Wire
+
+
+class ScriptedServer(Host):
+    """A server that says what a script says: the nth script on the nth connection.
+
+    It serves as `SMTPServer` does. Where the client departs from the script, leaving
+    the server raises an `AssertionError` that names the line and both texts; so does a
+    connection beyond the last script.
+    """
+
+    def __init__(
+        self,
+        *scripts: Script | str,
+        hostname: str = "mail.example.test",
+        timeout: float = 5.0,
+        fragment: int | None = None,
+    ) -> None:
+        """Prepare to play.
+
+        Args:
+            scripts: dialogues, as text or parsed.
+            hostname: the name on the certificate, for `S! tls`.
+            timeout: seconds without a word that the client may take for a line.
+            fragment: say everything in pieces of that many octets.
+
+        Raises:
+            ValueError: for a script that cannot be read.
+        """
+        super().__init__(idle_timeout=timeout, fragment=fragment)
+        self._scripts = [
+            Script.parse(script) if isinstance(script, str) else script
+            for script in scripts
+        ]
+        self._hostname = hostname
+
+    @cached_property
+    def authority(self) -> Authority:
+        """The throw-away certificate authority of this server."""
+        return Authority(self._hostname)
+
+    @property
+    def client_context(self) -> ssl.SSLContext:
+        """A TLS context for clients, which trusts this server and no other."""
+        return self.authority.client_context
+
+    def client(self, **options: Unpack[ClientOptions]) -> SMTPClient:
+        """Make a client for this server: over TCP if it listens, else in memory.
+
+        Unless `options` say otherwise it speaks in clear text, and calls itself
+        `client.example.test`.
+        """
+        defaults = ClientOptions(
+            security="plaintext",
+            server_hostname=self._hostname,
+            client_hostname="client.example.test",
+        )
+        defaults.update(options)
+        return self._client("smtp", self._hostname, defaults)
+
+    async def _converse(self, wire: Wire, number: int) -> None:
+        if number > len(self._scripts):
+            raise AssertionError(f"there is no script for connection {number}")
+        script = self._scripts[number - 1]
+        await _Player(self, script, wire, self._closing).play()
+
+
+class _Player:
+    """Plays one script on one connection."""
+
+    def __init__(
+        self, server: ScriptedServer, script: Script, wire: Wire, closing: anyio.Event
+    ) -> None:
+        self._server = server
+        self._script = script
+        self._wire = wire
+        self._closing = closing
+        self._actions: dict[Action, Callable[[Step], Awaitable[None]]] = {
+            Action.EXPECT: self._expect,
+            Action.MATCH: self._match,
+            Action.PAUSE: self._pause,
+            Action.SAY: self._say,
+            Action.EOF: self._eof,
+            Action.RST: self._rst,
+            Action.HANG: self._hang,
+            Action.WAIT: self._wait,
+            Action.TLS: self._tls,
+        }
+
+    async def play(self) -> None:
+        """Play to the end, where the client must have nothing more to say.
+
+        Raises:
+            AssertionError: if the client departs from the script.
+        """
+        for step in self._script.steps:
+            try:
+                await self._actions[step.action](step)
+            except Hangup:
+                return
+            except Gone:
+                self._fail(step, "then the end of the connection")
+            except Idle:
+                self._fail(step, "then nothing for too long")
+        await self._leave()
+
+    def _fail(self, step: Step, then: str = "") -> NoReturn:
+        shown = " ".join((step.action.value, repr(step.octets or step.text)))
+        got = ", ".join(filter(None, (repr(self._wire.received), then)))
+        raise AssertionError(f"{self._script.name}:{step.line}: {shown}: got {got}")
+
+    async def _expect(self, step: Step) -> None:
+        await self._wire.flush()
+        while len(self._wire.received) < len(step.octets):
+            if not step.octets.startswith(self._wire.received):
+                self._fail(step)
+            await self._wire.fill()
+        if not self._wire.received.startswith(step.octets):
+            self._fail(step)
+        self._wire.hear(self._wire.take(len(step.octets)))
+
+    async def _match(self, step: Step) -> None:
+        await self._wire.flush()
+        while (end := self._wire.received.find(b"\r\n")) < 0:
+            if b"\n" in self._wire.received:
+                self._fail(step)
+            await self._wire.fill()
+        line = self._wire.received[:end].decode("utf-8", "surrogateescape")
+        if not re.fullmatch(step.text, line):
+            self._fail(step)
+        self._wire.hear(self._wire.take(end + 2))
+
+    async def _pause(self, step: Step) -> None:
+        await self._wire.flush()
+        if self._wire.pending:
+            self._fail(step)
+
+    async def _say(self, step: Step) -> None:
+        self._wire.reply(step.octets)
+
+    async def _eof(self, _step: Step) -> None:
+        raise Hangup
+
+    async def _rst(self, _step: Step) -> None:
+        await self._wire.flush()
+        await self._wire.reset()
+        raise Hangup
+
+    async def _hang(self, _step: Step) -> None:
+        await self._wire.flush()
+        await self._closing.wait()
+        raise Hangup
+
+    async def _wait(self, step: Step) -> None:
+        await self._wire.flush()
+        await anyio.sleep(float(step.text))
+
+    async def _tls(self, step: Step) -> None:
+        if self._wire.pending:
+            self._fail(step)
+        await self._wire.start_tls(self._server.authority.server_context)
+
+    async def _leave(self) -> None:
+        """Wait for the client to close.
+
+        Raises:
+            AssertionError: if it says something instead.
+        """
+        try:
+            await self._wire.flush()
+            while not self._wire.pending:
+                with suppress(Idle):
+                    await self._wire.fill()
+        except Gone:
+            return
+        got = repr(self._wire.received)
+        raise AssertionError(f"{self._script.name}: the script has ended: got {got}")

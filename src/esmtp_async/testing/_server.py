@@ -1,0 +1,156 @@
+"""The model server: SMTP and LMTP as the RFCs have it, for tests."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Final, Unpack
+
+from esmtp_async._client import SMTPClient
+from esmtp_async._settings import ClientOptions
+from esmtp_async.testing._hosting import Host
+from esmtp_async.testing._rules import Rule, RuleBook
+from esmtp_async.testing._session import Conversation
+from esmtp_async.testing._settings import DEFAULT_EXTENSIONS, Settings
+from esmtp_async.testing._store import Ledger, StoredMessage
+from esmtp_async.testing._tls import Authority
+from esmtp_async.testing._wire import Wire
+
+#: Octets; what keeps a runaway client from filling the memory.
+MAX_MESSAGE_SIZE: Final = 64 * 1024 * 1024
+
+
+class SMTPServer(Host):
+    """A server that takes every message and keeps it, and every breach by the client.
+
+    It is strict where real servers are lenient, and it is no MTA: nothing leaves it.
+    `async with server:` serves in memory (`connect` gives a stream, as `SMTPClient`
+    wants it), `async with server.listen():` on loopback TCP as well. On leaving, a
+    failure of the server itself is raised.
+    """
+
+    def __init__(
+        self,
+        *,
+        hostname: str = "mail.example.test",
+        lmtp: bool = False,
+        implicit_tls: bool = False,
+        starttls: bool = False,
+        users: Mapping[str, str] | None = None,
+        mechanisms: Sequence[str] = ("PLAIN", "LOGIN"),
+        require_auth: bool = False,
+        auth_needs_tls: bool = True,
+        extensions: Sequence[str] = DEFAULT_EXTENSIONS,
+        lists: Mapping[str, Sequence[str]] | None = None,
+        rules: Sequence[Rule] = (),
+        eager: bool = False,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+        max_recipients: int = 1000,
+        idle_timeout: float = math.inf,
+        fragment: int | None = None,
+    ) -> None:
+        """Configure a server.
+
+        Args:
+            hostname: the name in the greeting and on the certificate.
+            lmtp: speak LMTP (RFC 2033) instead of SMTP.
+            implicit_tls: start with a TLS handshake (RFC 8314 §3.3).
+            starttls: offer STARTTLS (RFC 3207). TLS needs the extra `testing`.
+            users: user name to password; AUTH (RFC 4954) is offered if there are any.
+            mechanisms: of `PLAIN` and `LOGIN`, those that are offered.
+            require_auth: refuse MAIL without authentication.
+            auth_needs_tls: offer and take AUTH only under TLS.
+            extensions: the lines of the EHLO reply besides STARTTLS and AUTH.
+            lists: list name to members, for EXPN.
+            rules: where to depart from serving; `rules` may be changed later.
+            eager: take BDAT in the group of MAIL and RCPT as no breach (RFC 3030 §2).
+            max_message_size: in octets, whatever SIZE says.
+            max_recipients: of one message.
+            idle_timeout: seconds without input until the server says 421 and closes.
+            fragment: send replies in pieces of that many octets.
+
+        Raises:
+            ValueError: for a mechanism that does not exist.
+        """
+        super().__init__(idle_timeout=idle_timeout, fragment=fragment)
+        self._settings = Settings(
+            hostname=hostname,
+            lmtp=lmtp,
+            implicit_tls=implicit_tls,
+            starttls=starttls,
+            users=dict(users or {}),
+            mechanisms=tuple(mechanisms),
+            require_auth=require_auth,
+            auth_needs_tls=auth_needs_tls,
+            extensions=tuple(extensions),
+            lists=dict(lists or {}),
+            eager=eager,
+            max_message_size=max_message_size,
+            max_recipients=max_recipients,
+        )
+        self._ledger = Ledger()
+        self._rules = RuleBook(rules)
+
+    @property
+    def messages(self) -> list[StoredMessage]:
+        """The messages taken, in the order of their acceptance."""
+        return self._ledger.messages
+
+    @property
+    def violations(self) -> list[str]:
+        """What clients did that the RFCs do not allow, in words."""
+        return self._ledger.violations
+
+    @property
+    def notes(self) -> list[str]:
+        """What was odd, but allowed."""
+        return self._ledger.notes
+
+    @property
+    def rules(self) -> list[Rule]:
+        """The rules, which may be changed at any time."""
+        return self._rules.rules
+
+    @cached_property
+    def authority(self) -> Authority:
+        """The throw-away certificate authority of this server."""
+        return Authority(self._settings.hostname)
+
+    @property
+    def client_context(self) -> ssl.SSLContext:
+        """A TLS context for clients, which trusts this server and no other."""
+        return self.authority.client_context
+
+    def client(self, **options: Unpack[ClientOptions]) -> SMTPClient:
+        """Make a client for this server: over TCP if it listens, else in memory.
+
+        It protects itself and authenticates as the server wants it, as the first of
+        the users. `options` are those of `SMTPClient`, and win.
+        """
+        settings = self._settings
+        defaults = ClientOptions(
+            security="plaintext", server_hostname=settings.hostname
+        )
+        if settings.implicit_tls or settings.starttls:
+            defaults["security"] = "tls" if settings.implicit_tls else "starttls"
+            defaults["ssl_context"] = self.client_context
+        if options.keys().isdisjoint({"auth", "username", "password"}):
+            for username, password in list(settings.users.items())[:1]:
+                defaults["username"], defaults["password"] = username, password
+                defaults["allow_plaintext_auth"] = not settings.auth_needs_tls
+        defaults.update(options)
+        scheme = "lmtp" if settings.lmtp else "smtp"
+        return self._client(scheme, settings.hostname, defaults)
+
+    async def _converse(self, wire: Wire, number: int) -> None:
+        conversation = Conversation(
+            settings=self._settings,
+            ledger=self._ledger,
+            rules=self._rules,
+            wire=wire,
+            number=number,
+            tls_context=lambda: self.authority.server_context,
+        )
+        await conversation.hold()

@@ -1,0 +1,54 @@
+"""What a server offers and demands, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from esmtp_async.testing._sasl import MECHANISMS
+
+#: The EHLO lines of a server, apart from STARTTLS and AUTH.
+DEFAULT_EXTENSIONS: Final = (
+    "PIPELINING",
+    "SIZE 10485760",
+    "8BITMIME",
+    "SMTPUTF8",
+    "CHUNKING",
+    "DSN",
+    "ENHANCEDSTATUSCODES",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The options of `SMTPServer`, where each is explained."""
+
+    hostname: str
+    lmtp: bool
+    implicit_tls: bool
+    starttls: bool
+    users: Mapping[str, str] = field(repr=False)
+    mechanisms: Sequence[str]
+    require_auth: bool
+    auth_needs_tls: bool
+    extensions: Sequence[str]
+    lists: Mapping[str, Sequence[str]]
+    eager: bool
+    max_message_size: int
+    max_recipients: int
+
+    def __post_init__(self) -> None:
+        """Refuse mechanisms that are not there."""
+        unknown = set(self.mechanisms).difference(MECHANISMS)
+        if unknown:
+            raise ValueError(f"no such mechanisms: {', '.join(sorted(unknown))}")
+
+    def offers(self, *, tls: bool) -> list[str]:
+        """Give the lines of the EHLO reply behind the first."""
+        lines = list(self.extensions)
+        if self.starttls and not tls:
+            lines.append("STARTTLS")
+        if self.users and (tls or not self.auth_needs_tls):
+            lines.append(" ".join(("AUTH", *self.mechanisms)))
+        return lines

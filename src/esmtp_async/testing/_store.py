@@ -1,0 +1,85 @@
+"""What a server keeps: messages, breaches of the protocol, and what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Literal, NamedTuple
+
+#: Parameters of MAIL or RCPT: keyword in upper case to value, None where it has none.
+Parameters = Mapping[str, str | None]
+
+
+class Said(NamedTuple):
+    """Octets that one side sent: a line or the mail data, or a flight of replies."""
+
+    #: `C` for the client, `S` for the server.
+    side: Literal["C", "S"]
+    #: As sent, except that secrets are shown by their length.
+    octets: bytes
+
+
+class StoredRecipient(NamedTuple):
+    """A recipient whose message was taken."""
+
+    #: The forward-path without its brackets.
+    path: str
+    parameters: Parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredMessage:
+    """A message that the server has taken, with its envelope."""
+
+    #: As the final reply tells it.
+    queue_id: str
+    #: Without its brackets; empty for the null reverse-path.
+    reverse_path: str
+    mail_parameters: Parameters
+    #: In the order of RCPT; with LMTP those whose final reply was 2yz.
+    recipients: tuple[StoredRecipient, ...]
+    #: The exact octets, without dot-stuffing.
+    content: bytes
+    #: Who was authenticated, if anybody.
+    username: str | None
+    #: Whether it came over TLS.
+    tls: bool
+    #: Which connection to the server it came on, counted from 1.
+    connection: int
+    via: Literal["DATA", "BDAT"]
+
+    @property
+    def message(self) -> EmailMessage:
+        """The content, parsed."""
+        return message_from_bytes(
+            self.content, _class=EmailMessage, policy=policy.default
+        )
+
+
+@dataclass
+class Ledger:
+    """Everything a server has seen, over all its connections."""
+
+    #: In the order in which they were taken.
+    messages: list[StoredMessage] = field(default_factory=list)
+    #: Every breach of the RFCs by a client, in words.
+    violations: list[str] = field(default_factory=list)
+    #: What is odd, but allowed.
+    notes: list[str] = field(default_factory=list)
+    _queued: int = 0
+
+    def next_queue_id(self) -> str:
+        """Give a name to a message that is about to be taken."""
+        self._queued += 1
+        return f"{self._queued:08X}"
+
+    def store(self, message: StoredMessage) -> None:
+        """Take a message, or one more recipient of a message that was taken already."""
+        for index, stored in enumerate(self.messages):
+            if stored.queue_id == message.queue_id:
+                recipients = stored.recipients + message.recipients
+                self.messages[index] = replace(stored, recipients=recipients)
+                return
+        self.messages.append(message)

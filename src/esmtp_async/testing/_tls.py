@@ -1,0 +1,27 @@
+"""A certificate authority for one server, thrown away with it."""
+
+from __future__ import annotations
+
+import ssl
+
+
+class Authority:
+    """An authority, a server's certificate signed by it, and a context for each side.
+
+    The certificate is good for `hostname`, `localhost`, `127.0.0.1` and `::1`.
+    """
+
+    def __init__(self, hostname: str) -> None:
+        # An extra of the package; only TLS needs it.
+        import trustme  # noqa: PLC0415
+
+        authority = trustme.CA()
+        certificate = authority.issue_cert(hostname, "localhost", "127.0.0.1", "::1")
+        #: For the server.
+        self.server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        certificate.configure_cert(self.server_context)
+        #: For a client that trusts the authority and no other.
+        self.client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        authority.configure_trust(self.client_context)
+        #: The authority's certificate, as PEM.
+        self.certificate = authority.cert_pem.bytes()

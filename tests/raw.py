@@ -1,0 +1,402 @@
+"""A server that says exactly what a test wants, right or wrong, and notes what it hears.
+
+A script tells the answer to each verb; what it leaves out is answered well. It listens
+on loopback TCP, so that a reset is a reset. Its clients connect through a `Tap`, which
+notes every single write: what never arrived was still written.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from enum import Enum, auto
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Unpack
+
+import anyio
+from anyio.abc import ByteStream, Listener, SocketAttribute, SocketStream
+from anyio.streams.tls import TLSStream
+
+from esmtp_async import ClientOptions, SMTPClient, Timeouts
+
+NAME: Final = "client.example.test"
+BLOCK: Final = 65536
+_LINGER_ZERO: Final = struct.pack("ii", 1, 0)
+_BROKEN: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
+_END_OF_DATA: Final = re.compile(rb"(?:\A|\r\n)\.\r\n")
+
+
+class Act(Enum):
+    """What a server does instead of speaking."""
+
+    #: Close the connection.
+    EOF = auto()
+    #: Reset it.
+    RST = auto()
+    #: Say nothing more, but go on listening.
+    HANG = auto()
+    #: Neither speak nor listen any more.
+    STALL = auto()
+    #: Do the TLS handshake.
+    TLS = auto()
+    #: Close the TCP connection without a close_notify.
+    CUT = auto()
+
+
+EOF, RST, HANG, STALL, TLS, CUT = Act
+
+
+class After(NamedTuple):
+    """Wait until so many octets, not answered yet, have come."""
+
+    octets: int
+
+
+class Flood(NamedTuple):
+    """Say the same again and again, as long as the client listens."""
+
+    octets: bytes
+    times: int
+
+
+#: Octets to say, seconds to be silent, or something else to do.
+Step = bytes | float | After | Flood | Act
+Answer = Step | tuple[Step, ...]
+#: By verb: the answer; or a list of them, one each time, the last for ever.
+Script = Mapping[str, Answer | list[Answer]]
+
+
+def offering(*keywords: str) -> bytes:
+    """Give the reply to EHLO that offers these."""
+    lines = ("mail.example.test", *keywords)
+    ends = "-" * len(keywords) + " "
+    return b"".join(
+        b"250%b%b\r\n" % (end.encode(), line.encode())
+        for end, line in zip(ends, lines, strict=True)
+    )
+
+
+_WELL: Final[Script] = {
+    "CONNECT": b"220 mail.example.test\r\n",
+    "EHLO": offering("PIPELINING"),
+    "HELO": b"250 mail.example.test\r\n",
+    "LHLO": offering("PIPELINING"),
+    "STARTTLS": (b"220 go\r\n", TLS),
+    "AUTH": b"235 welcome\r\n",
+    "RESPONSE": b"235 welcome\r\n",
+    "DATA": b"354 go\r\n",
+    "QUIT": (b"221 bye\r\n", EOF),
+    **dict.fromkeys(("MAIL", "RCPT", "CONTENT", "BDAT", "LAST"), b"250 ok\r\n"),
+    **dict.fromkeys(("RSET", "NOOP", "VRFY", "EXPN"), b"250 ok\r\n"),
+}
+
+
+def script(**answers: Answer | list[Answer]) -> Script:
+    """Give a script; verbs are answered well unless it says otherwise."""
+    if unknown := answers.keys() - _WELL.keys():
+        raise ValueError(f"no verbs: {unknown}")
+    return {**_WELL, **answers}
+
+
+class Heard:
+    """What the server heard on one connection."""
+
+    def __init__(self) -> None:
+        #: Command lines, SASL lines included, without their CRLF.
+        self.lines: list[bytes] = []
+        #: Mail data, with the end of DATA's; each chunk of BDAT.
+        self.contents: list[bytes] = []
+        #: Everything, once decrypted.
+        self.octets = bytearray()
+        #: `eof`, `reset`, or empty while the client is there.
+        self.ending = ""
+        #: Octets of a flood that went out.
+        self.flooded = 0
+        self._left = anyio.Event()
+        self._over = anyio.Event()
+
+    @property
+    def verbs(self) -> list[str]:
+        """The first word of each line."""
+        return [re.split(rb"[ :]", line)[0].decode("latin-1") for line in self.lines]
+
+    def end(self, ending: str) -> None:
+        self.ending = self.ending or ending
+        self._over.set()
+
+    def leave(self) -> None:
+        self._left.set()
+
+    async def left(self) -> None:
+        """Wait until the server has closed its side."""
+        with anyio.fail_after(5):
+            await self._left.wait()
+
+    async def over(self) -> str:
+        """Wait until the client or the server has ended it; tell how the client did."""
+        with anyio.fail_after(5):
+            await self._over.wait()
+        return self.ending
+
+
+class Tap(ByteStream):
+    """A client's stream that notes each write."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self.writes: list[bytes] = []
+        self.reads: list[bytes] = []
+        self.closed = 0
+
+    @property
+    def octets(self) -> bytes:
+        return b"".join(self.writes)
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        return self._stream.extra_attributes
+
+    async def receive(self, max_bytes: int = BLOCK) -> bytes:
+        self.reads.append(await self._stream.receive(max_bytes))
+        return self.reads[-1]
+
+    async def send(self, item: bytes) -> None:
+        self.writes.append(bytes(item))
+        await self._stream.send(item)
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        self.closed += 1
+        await self._stream.aclose()
+
+
+class _Ended(Exception):
+    """The connection is over."""
+
+
+class _Player:
+    """Plays a script on one connection."""
+
+    def __init__(
+        self, stream: ByteStream, script: Script, heard: Heard, server: Server
+    ) -> None:
+        self._stream = stream
+        self._script = script
+        self._heard = heard
+        self._server = server
+        self._times: Counter[str] = Counter()
+        self._mute = False
+        self._said = 0
+        self._buffer = bytearray()
+        self._collected = bytearray()
+
+    async def play(self) -> None:
+        """Play until the connection is over."""
+        try:
+            said = await self._answer("CONNECT")
+            while True:
+                said = await self._turn(said)
+        except _Ended:
+            pass
+        finally:
+            self._heard.end("")
+
+    async def _turn(self, said: bytes) -> bytes:
+        """Hear what the last answer allows the client to say, and answer it."""
+        if said.startswith(b"354"):
+            self._heard.contents.append(await self._data())
+            return await self._answer("CONTENT")
+        line = await self._line()
+        self._heard.lines.append(line)
+        if said.startswith(b"334"):
+            return await self._answer("RESPONSE")
+        verb = re.split(rb"[ :]", line)[0].decode("latin-1").upper()
+        if verb == "BDAT":
+            size, last = re.fullmatch(rb"BDAT (\d+)( LAST)?", line, re.I).groups()  # type: ignore[union-attr]
+            self._heard.contents.append(await self._take(int(size)))
+            verb = "LAST" if last else "BDAT"
+        return await self._answer(verb)
+
+    async def _answer(self, verb: str) -> bytes:
+        answer = self._script.get(verb, b"500 what?\r\n")
+        if isinstance(answer, list):
+            answer = answer[min(self._times[verb], len(answer) - 1)]
+            self._times[verb] += 1
+        if self._mute:
+            return b""
+        steps = answer if isinstance(answer, tuple) else (answer,)
+        for step in steps:
+            await self._do(step)
+        return steps[0] if isinstance(steps[0], bytes) else b""
+
+    async def _do(self, step: Step) -> None:
+        if isinstance(step, bytes):
+            self._collected += step
+            return
+        await self._flush()
+        if isinstance(step, After):
+            while len(self._buffer) < step.octets:
+                await self._receive()
+        elif isinstance(step, Flood):
+            for _ in range(step.times):
+                self._collected += step.octets
+                await self._flush()
+                self._heard.flooded += len(step.octets)
+        elif isinstance(step, Act):
+            await self._act(step)
+        else:
+            await anyio.sleep(step)
+
+    async def _act(self, act: Act) -> None:
+        match act:
+            case Act.TLS:
+                self._stream = await TLSStream.wrap(
+                    self._stream,
+                    server_side=True,
+                    ssl_context=self._server.tls,
+                    standard_compatible=False,
+                )
+                return
+            case Act.HANG:
+                self._mute = True
+                return
+            case Act.STALL:
+                await anyio.sleep_forever()
+            case Act.RST:
+                raw = self._stream.extra(SocketAttribute.raw_socket)
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+            case Act.EOF if isinstance(self._stream, TLSStream):
+                with suppress(*_BROKEN, anyio.EndOfStream):
+                    await self._stream.unwrap()
+            case Act.EOF:
+                # Closing a socket with octets unread would be a reset.
+                await self._stream.send_eof()
+                self._heard.leave()
+                while True:
+                    await self._receive()
+            case Act.CUT:
+                pass
+        await anyio.aclose_forcefully(self._stream)
+        self._heard.leave()
+        raise _Ended
+
+    async def _flush(self) -> None:
+        if not self._collected:
+            return
+        octets = bytes(self._collected)
+        self._collected.clear()
+        borders = [cut - self._said for cut in self._server.cuts]
+        inner = [border for border in sorted(borders) if 0 < border < len(octets)]
+        self._said += len(octets)
+        try:
+            for start, end in pairwise((0, *inner, len(octets))):
+                await self._stream.send(octets[start:end])
+                await anyio.sleep(0.001 if inner else 0)
+        except _BROKEN:
+            self._heard.end("reset")
+            raise _Ended from None
+
+    async def _receive(self) -> None:
+        try:
+            octets = await self._stream.receive(BLOCK)
+        except anyio.EndOfStream:
+            self._heard.end("eof")
+            await anyio.aclose_forcefully(self._stream)
+            raise _Ended from None
+        except _BROKEN:
+            self._heard.end("reset")
+            await anyio.aclose_forcefully(self._stream)
+            raise _Ended from None
+        self._buffer += octets
+        self._heard.octets += octets
+
+    async def _line(self) -> bytes:
+        while (end := self._buffer.find(b"\r\n")) < 0:
+            await self._flush()
+            await self._receive()
+        return (await self._take(end + 2))[:-2]
+
+    async def _data(self) -> bytes:
+        while (match := _END_OF_DATA.search(self._buffer)) is None:
+            await self._flush()
+            await self._receive()
+        return await self._take(match.end())
+
+    async def _take(self, count: int) -> bytes:
+        while len(self._buffer) < count:
+            await self._flush()
+            await self._receive()
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken
+
+
+class Server:
+    """Plays a script on each connection: the n-th on the n-th, the last for ever."""
+
+    def __init__(self, scripts: Sequence[Script], tls: ssl.SSLContext | None) -> None:
+        self._scripts = scripts or [script()]
+        self._tls = tls
+        self.port = 0
+        #: Where what it says on a connection is cut into several writes.
+        self.cuts: Iterable[int] = ()
+        #: What was heard, one a connection.
+        self.heard: list[Heard] = []
+        #: What the clients wrote, one a connection.
+        self.taps: list[Tap] = []
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        assert self._tls is not None, "the script needs a TLS context"
+        return self._tls
+
+    async def serve(self, stream: ByteStream) -> None:
+        """Play on one connection."""
+        number = min(len(self.heard), len(self._scripts) - 1)
+        heard = Heard()
+        self.heard.append(heard)
+        with suppress(*_BROKEN, anyio.EndOfStream):
+            async with stream:
+                await _Player(stream, self._scripts[number], heard, self).play()
+
+    async def connect(self) -> Tap:
+        """Connect to it."""
+        stream = await anyio.connect_tcp("127.0.0.1", self.port)
+        self.taps.append(Tap(stream))
+        return self.taps[-1]
+
+    def client(self, *, scheme: str = "smtp", **options: Unpack[ClientOptions]) -> SMTPClient:
+        """Give a client of this server, impatient unless told otherwise."""
+        options.setdefault("client_hostname", NAME)
+        options.setdefault("timeouts", Timeouts(**dict.fromkeys(_LIMITS, 5.0)))
+        options.setdefault("connect", self.connect)
+        return SMTPClient(f"{scheme}://127.0.0.1:{self.port}", **options)
+
+
+_LIMITS: Final = ("connect", "greeting", "command", "data", "block", "final", "quit")
+
+
+@asynccontextmanager
+async def serving(
+    *scripts: Script, tls: ssl.SSLContext | None = None, path: Path | None = None
+) -> AsyncIterator[Server]:
+    """Serve on a loopback port, or on a unix socket."""
+    server = Server(scripts, tls)
+    listener: Listener[SocketStream]
+    if path is None:
+        listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+        server.port = listener.extra(SocketAttribute.local_port)
+    else:
+        listener = await anyio.create_unix_listener(path)
+    async with listener, anyio.create_task_group() as group:
+        group.start_soon(listener.serve, server.serve)
+        yield server
+        group.cancel_scope.cancel()
