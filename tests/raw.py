@@ -373,7 +373,9 @@ class Server:
         self.taps.append(Tap(stream))
         return self.taps[-1]
 
-    def client(self, *, scheme: str = "smtp", **options: Unpack[ClientOptions]) -> SMTPClient:
+    def client(
+        self, *, scheme: str = "smtp", **options: Unpack[ClientOptions]
+    ) -> SMTPClient:
         """Give a client of this server, impatient unless told otherwise."""
         options.setdefault("client_hostname", NAME)
         options.setdefault("timeouts", Timeouts(**dict.fromkeys(_LIMITS, 5.0)))

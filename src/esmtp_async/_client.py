@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self, Unpack
 
 import anyio
-from anyio import to_thread
-from anyio.abc import ByteStream
 
-from esmtp_async import _transport
-from esmtp_async._connection import Connection
 from esmtp_async._delivery import Delivery
+from esmtp_async._dialer import Dialer
 from esmtp_async._endpoint import Security
-from esmtp_async._events import ConnectionOpened, Event, MessageFinished, Observer
+from esmtp_async._events import Event, MessageFinished, Observer
 from esmtp_async._messages import Recipients, Sendable, SendOptions, prepare
 from esmtp_async._pool import Pool
 from esmtp_async._receipts import Receipt
 from esmtp_async._settings import ClientOptions, Pipelining, resolve
-from esmtp_async._timeouts import Timeouts
+from esmtp_async._timeouts import Timeouts, check_seconds
 from esmtp_async._transport import Connect, TLSInfo
-from esmtp_async.protocol._addresses import domain_name
-from esmtp_async.protocol._commands import Command, Expn, Noop, Quit, Vrfy
+from esmtp_async.protocol._commands import Command, Expn, Noop, Vrfy
 from esmtp_async.protocol._exceptions import (
     ConnectionLost,
     InvalidInput,
     SMTPError,
     StageTimeout,
 )
-from esmtp_async.protocol._exchange import Inquiry, Opening
+from esmtp_async.protocol._exchange import Inquiry
 from esmtp_async.protocol._extensions import Extensions
 from esmtp_async.protocol._outcomes import RecipientResult, Stage
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._sasl import Mechanism
-from esmtp_async.protocol._session import Session
 
 
 class ServerInfo(NamedTuple):
@@ -140,9 +134,8 @@ class SMTPClient:
         finally:
             del server, password, options
         self._observe = Observer(on_event)
-        self._pool = Pool(self._settings.limits, self._connect, self._leave)
-        self._context = self._settings.ssl_context
-        self._own_name = self._settings.client_hostname
+        dialer = Dialer(self._settings, self._observe)
+        self._pool = Pool(self._settings.limits, dialer.connect, dialer.leave)
 
     @classmethod
     def from_url(cls, url: str, **options: Unpack[ClientOptions]) -> Self:
@@ -210,10 +203,10 @@ class SMTPClient:
         subclasses, if nobody got it; `OutcomeUnknown` if that cannot be known.
         What reading the message raises is raised as it is.
         """
-        if timeout is not None and not timeout > 0:
-            msg = f"timeout is {timeout!r}, not a number of seconds above 0"
-            raise InvalidInput(msg)
-        outgoing = await prepare(message, sender, recipients, options or SendOptions())
+        if timeout is not None:
+            check_seconds("timeout", timeout)
+        options = SendOptions() if options is None else options
+        outgoing = await prepare(message, sender, recipients, options)
         delivery = Delivery(
             outgoing,
             all_or_nothing=all_or_nothing,
@@ -286,107 +279,6 @@ class SMTPClient:
     ) -> None:
         if self._observe.active:
             self._observe(MessageFinished(message_id, results, error))
-
-    async def _connect(self) -> Connection:
-        """Open a connection and a session on it, ready for mail."""
-        settings = self._settings
-        stream = await self._dial()
-        try:
-            if settings.security is Security.TLS:
-                stream = await self._start_tls(stream)
-            hello_name = self._own_name or await self._hello_name(stream)
-        except BaseException:
-            await _transport.abort(stream)
-            raise
-        tls = _transport.tls_info(stream)
-        opening = Opening(
-            hello_name,
-            lmtp=settings.endpoint.lmtp,
-            starttls=settings.starttls,
-            mechanisms=settings.mechanisms,
-            secure=tls is not None or settings.endpoint.path is not None,
-            allow_plaintext_auth=settings.allow_plaintext_auth,
-        )
-        session = Session(
-            opening,
-            lmtp=settings.endpoint.lmtp,
-            pipelining=settings.pipelining is not Pipelining.OFF,
-        )
-        connection = Connection(
-            stream,
-            session,
-            settings.timeouts,
-            upgrade=self._start_tls,
-            observer=self._observe,
-        )
-        if self._observe.active:
-            version = None if tls is None else tls.version
-            server = str(settings.endpoint)
-            self._observe(ConnectionOpened(connection.number, server, version))
-        try:
-            await connection.run(opening)
-        except BaseException:
-            await connection.aclose()
-            raise
-        if not session.reusable:
-            await connection.aclose()
-            msg = "the server closed the connection before it was ready for mail"
-            raise ConnectionLost(msg, stage=connection.stage, temporary=True)
-        connection.greeting = opening.greeting
-        return connection
-
-    async def _dial(self) -> ByteStream:
-        settings = self._settings
-        endpoint, limit = settings.endpoint, settings.timeouts.connect
-        stream: ByteStream | None = None
-        try:
-            with anyio.move_on_after(limit):
-                if settings.connect is not None:
-                    stream = await settings.connect()
-                else:
-                    stream = await _transport.dial(endpoint, settings.local_address)
-        except SMTPError:
-            raise
-        except OSError as error:
-            raise _transport.connect_failed(endpoint, error) from error
-        if stream is None:
-            msg = f"no connection to {endpoint} within {limit:g} s"
-            raise StageTimeout(msg, stage=Stage.CONNECT, temporary=True)
-        return stream
-
-    async def _start_tls(self, stream: ByteStream) -> ByteStream:
-        """Shake hands; the context is made once, off the event loop."""
-        if self._context is None:
-            self._context = await to_thread.run_sync(ssl.create_default_context)
-        return await _transport.start_tls(
-            stream, self._context, self._settings.server_hostname
-        )
-
-    async def _hello_name(self, stream: ByteStream) -> str:
-        """Give this machine's full name, or the stream's address (RFC 5321 §4.1.4)."""
-        limit = self._settings.timeouts.connect
-        name = ""
-        with anyio.move_on_after(limit):
-            name = await to_thread.run_sync(socket.getfqdn, abandon_on_cancel=True)
-        try:
-            if "." in name and not name.startswith("localhost."):
-                self._own_name = domain_name(name)
-                return self._own_name
-        except InvalidInput:
-            pass
-        address = _transport.local_ip(stream)
-        if address is None:
-            return "localhost"
-        return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
-
-    async def _leave(self, connection: Connection) -> None:
-        """Say QUIT; whatever comes of it, the connection is closed."""
-        try:
-            await connection.run(Inquiry(Quit()))
-        except SMTPError:
-            pass  # it is gone already, which is what we wanted
-        finally:
-            await connection.aclose()
 
 
 async def send(

@@ -87,6 +87,7 @@ class Connection:
         self._over = False  # nothing more is to be said
         self._mute = False  # nothing more can be said
         self._uploading = False
+        self._overheard = False  # octets that `_converse` has not looked at
         self._stage = Stage.GREETING
         self._scope = anyio.CancelScope()
         self._timed = False  # the deadline is already that of the reply awaited
@@ -106,7 +107,7 @@ class Connection:
         self._exchange = exchange
         self._steps = exchange.commands(self.session)
         self._answer = None
-        self._waiting = self._over = self._timed = False
+        self._waiting = self._over = self._timed = self._overheard = False
         try:
             with anyio.CancelScope() as self._scope:
                 await self._converse()
@@ -150,7 +151,9 @@ class Connection:
                 raise self._loss()
             else:
                 await self._speak()
-                if session.awaited is not None:
+                if self._overheard:
+                    self._overheard = False  # it may be what we would wait for
+                elif session.awaited is not None:
                     await self._listen()
                 elif self._over:
                     return
@@ -281,6 +284,7 @@ class Connection:
 
     async def _overhear(self, writing: anyio.CancelScope) -> None:
         await self._receive()
+        self._overheard = True
         writing.cancel()
 
     async def _hear_last_words(self) -> None:

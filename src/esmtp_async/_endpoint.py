@@ -86,11 +86,19 @@ _SCHEMES: Final = {
 _MAX_PORT: Final = 65535
 
 
-def _host(text: str) -> str:
+def check_host(what: str, text: str) -> str:
     """Check a host: an address, or a name, which comes back as A-labels.
 
     One trailing dot only says that a name is absolute (RFC 1034 §3.1).
     """
+    try:
+        return _host(text)
+    except InvalidInput as error:
+        msg = f"{what}: {error}"
+        raise InvalidInput(msg) from None
+
+
+def _host(text: str) -> str:
     name = text.removesuffix(".").lower()
     try:
         return str(ipaddress.ip_address(name.strip("[]")))
@@ -129,7 +137,7 @@ def parse_server(text: object) -> Target:
     if colon and not port and host != text:
         msg = f"server {text!r} ends in a colon without a port"
         raise InvalidInput(msg)
-    return Target(_host(host), _port(port, text) if port else None)
+    return Target(check_host("server", host), _port(port, text) if port else None)
 
 
 def _port(text: str, where: str) -> int:
@@ -157,7 +165,7 @@ def parse_url(url: str) -> Target:
     lmtp, unix, security = _SCHEMES[scheme]
     _check_rest(parts, unix=unix)
     return Target(
-        host="" if unix else _host(parts.hostname or ""),
+        host="" if unix else check_host("server URL", parts.hostname or ""),
         port=None if port is None else check_port(port),
         path=unquote(parts.path) if unix else None,
         lmtp=lmtp,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from email import policy
 from email.errors import InvalidHeaderDefect, MissingHeaderBodySeparatorDefect
-from email.headerregistry import Address, AddressHeader, BaseHeader
+from email.headerregistry import Address, BaseHeader
 from email.message import Message
 from email.parser import BytesHeaderParser
 from functools import cached_property
@@ -32,6 +32,9 @@ _TRACE: Final = frozenset({"received", "return-path"})
 
 #: What ends a line of a value, whoever parsed it.
 LINE_END: Final = re.compile(r"\r\n|\r|\n")
+# What no field may hold (RFC 5322 §2.2, RFC 6532 §3.2), lest a parser that takes
+# it for a space make another address of two halves.
+_CONTROL: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _DOT_STRING: Final = re.compile(_grammar.DOT_STRING)
 _TO_ESCAPE: Final = re.compile(r'["\\]')
 
@@ -39,11 +42,11 @@ _TO_ESCAPE: Final = re.compile(r'["\\]')
 class Field:
     """A header field; it is parsed when asked what it means, and once."""
 
-    def __init__(self, name: str, value: object) -> None:
+    def __init__(self, name: str, value: str) -> None:
         self.name = name
         #: The name in lower case.
         self.key = name.lower()
-        #: As the message has it: text as it stood, or one of several objects.
+        #: As the message has it: text as it stood, or an object that stands for it.
         self.value = value
 
     @cached_property
@@ -81,16 +84,17 @@ class Field:
     @property
     def addresses(self) -> tuple[Address, ...]:
         """Its addresses, those of groups among them, as far as they can be read."""
-        header = self.parsed
-        return tuple(header.addresses) if isinstance(header, AddressHeader) else ()
+        return tuple(getattr(self.parsed, "addresses", ()))
 
     @property
     def mailboxes(self) -> list[str]:
         """Its addresses for the envelope; raises `InvalidInput` if it is defective."""
-        for defect in self.parsed.defects:
-            if isinstance(defect, InvalidHeaderDefect):
-                msg = f"{self.name} {self.text!r} cannot be read: {defect}"
-                raise InvalidInput(msg)
+        control = _CONTROL.search(self.text)
+        defects = [d for d in self.parsed.defects if isinstance(d, InvalidHeaderDefect)]
+        if control or defects:
+            why = f"it holds {control[0]!r}" if control else str(defects[0])
+            msg = f"{self.name} {self.text!r} cannot be read: {why}"
+            raise InvalidInput(msg)
         return [_mailbox(address) for address in self.addresses]
 
     @property
@@ -102,7 +106,7 @@ class Field:
         return (
             self.has_addresses
             and not self.text.isascii()
-            and any(not address.username.isascii() for address in self.addresses)
+            and any(a.domain and not a.username.isascii() for a in self.addresses)
         )
 
 

@@ -116,16 +116,22 @@ async def prepare(
     message: Sendable,
     sender: str | None,
     recipients: Recipients | None,
-    options: SendOptions,
+    options: object,
 ) -> Outgoing:
     """Check and convert everything; raises `InvalidInput` before any connection.
 
     Files are read off the event loop, and whatever they raise is raised.
     """
+    if not isinstance(options, SendOptions):
+        msg = f"options is of type {type(options).__name__}, not SendOptions"
+        raise InvalidInput(msg)
+    if not isinstance(options, SendOptions):
+        msg = f"options is of type {type(options).__name__}, not SendOptions"
+        raise InvalidInput(msg)
     if isinstance(message, Path):
         message = await to_thread.run_sync(message.read_bytes)
-    elif isinstance(message, _Readable):
-        message = await to_thread.run_sync(message.read)
+    elif isinstance(message, _Readable) and not isinstance(message, AsyncIterable):
+        message = _read(await to_thread.run_sync(message.read))
     if options.x_mailer is not None and not isinstance(message, Message):
         msg = "x_mailer can be set on an email.message.Message only"
         raise InvalidInput(msg)
@@ -136,7 +142,9 @@ async def prepare(
         octets = Flattened(message, header, x_mailer=options.x_mailer)
         message_id: str | None = octets.message_id
     elif isinstance(message, (str, bytes, bytearray, memoryview)):
-        octets = MailData(_encode(message))
+        octets = MailData(
+            _encode(message) if isinstance(message, str) else bytes(message)
+        )
         header = Header.of_octets(octets.octets)
         message_id = header.message_id
     else:
@@ -157,9 +165,14 @@ def _known(header: Header | None, argument: str) -> Header:
     return header
 
 
-def _encode(source: str | bytes | bytearray | memoryview) -> bytes:
-    if not isinstance(source, str):
-        return bytes(source)
+def _read(octets: object) -> bytes:
+    if isinstance(octets, bytes):
+        return octets
+    msg = f"the message's file gave {type(octets).__name__}, not bytes"
+    raise InvalidInput(msg)
+
+
+def _encode(source: str) -> bytes:
     try:
         return source.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -209,9 +222,9 @@ def _recipient(entry: object, index: int) -> Recipient:
 
 def _blocks(source: object) -> AsyncIterable[bytes]:
     if isinstance(source, AsyncIterable):
-        return _checked(source)
+        return _Checked(source)
     if isinstance(source, Iterable):
-        return _gathered(source)
+        return _Gathered(source)
     msg = (
         f"message is of type {type(source).__name__}; what can be sent is an "
         "email.message.Message, bytes, str, a Path, a binary file, or an iterable or "
@@ -220,25 +233,40 @@ def _blocks(source: object) -> AsyncIterable[bytes]:
     raise InvalidInput(msg)
 
 
-async def _checked(source: AsyncIterable[object]) -> AsyncIterator[bytes]:
-    async for block in source:
-        yield _octets(block)
+# Iterators, not async generators: one that a refused upload leaves unfinished is
+# nobody's to close.
 
 
-async def _gathered(source: Iterable[object]) -> AsyncIterator[bytes]:
-    """Join small blocks: a file gives lines, and a write a line is slow."""
-    pending: list[bytes] = []
-    size = 0
-    for block in source:
-        octets = _octets(block)
-        pending.append(octets)
-        size += len(octets)
-        if size >= BLOCK:
-            yield b"".join(pending)
-            pending.clear()
-            size = 0
-            await checkpoint()
-    yield b"".join(pending)
+class _Checked(AsyncIterator[bytes]):
+    """The blocks of an async iterable, as they come."""
+
+    def __init__(self, source: AsyncIterable[object]) -> None:
+        self._source = aiter(source)
+
+    async def __anext__(self) -> bytes:
+        """Give the next block."""
+        return _octets(await anext(self._source))
+
+
+class _Gathered(AsyncIterator[bytes]):
+    """The blocks of an iterable, joined: a file gives lines, and a write each is slow."""
+
+    def __init__(self, source: Iterable[object]) -> None:
+        self._source = iter(source)
+
+    async def __anext__(self) -> bytes:
+        """Give as many blocks as make `BLOCK` octets."""
+        await checkpoint()
+        pending: list[bytes] = []
+        size = 0
+        for block in self._source:
+            pending.append(_octets(block))
+            size += len(pending[-1])
+            if size >= BLOCK:
+                break
+        if not pending:
+            raise StopAsyncIteration
+        return b"".join(pending)
 
 
 def _octets(block: object) -> bytes:

@@ -34,8 +34,10 @@ _BLIND: Final = frozenset({"bcc", "resent-bcc"})
 _ENCODING: Final = "Content-Transfer-Encoding"
 _KNOWN: Final = frozenset({"", "7bit", "8bit", "binary", "quoted-printable", "base64"})
 
-# The policy for headers that are folded already, by whatever policy.
-_VERBATIM: Final = policy.SMTPUTF8
+# For header fields that the message's own policy cannot fold well.
+_MODERN: Final = policy.EmailPolicy(linesep="\r\n", message_factory=Message)
+# For those that are folded already.
+_VERBATIM: Final = _MODERN.clone(utf8=True)
 
 
 class Flattened:
@@ -44,14 +46,13 @@ class Flattened:
     def __init__(
         self, message: Message, header: Header, *, x_mailer: str | None = None
     ) -> None:
-        #: The Message-ID, the message's own or the one added.
-        self.message_id = header.message_id or make_msgid(domain=header.domain)
-        present = {field.key for field in header.fields}
         fields = [field for field in header.fields if field.key not in _BLIND]
-        if "date" not in present:
-            now = datetime.now(UTC)
-            fields.append(Field("Date", format_datetime(now)))
-        if "message-id" not in present:
+        if not any(field.key == "date" for field in fields):
+            fields.append(Field("Date", format_datetime(datetime.now(UTC))))
+        #: The Message-ID, the message's own or the one added.
+        self.message_id = header.message_id
+        if self.message_id is None:
+            self.message_id = make_msgid(domain=header.domain)
             fields.append(Field("Message-ID", self.message_id))
         if x_mailer is not None:
             fields = [field for field in fields if field.key != "x-mailer"]
@@ -111,9 +112,8 @@ def _parts(part: Message) -> list[Message]:
     if not _is_composite(part):
         return []
     payload = part.get_payload()
-    if isinstance(payload, list):
-        return payload
-    return [payload] if isinstance(payload, Message) else []
+    inner = payload if isinstance(payload, list) else [payload]
+    return [part for part in inner if isinstance(part, Message)]
 
 
 def _is_composite(part: Message) -> bool:
@@ -169,7 +169,7 @@ def _fold(message: Message, fields: list[Field], *, utf8: bool) -> None:
         own = message.policy.clone(linesep="\r\n")
         if signed:
             own = own.clone(max_line_length=0)
-        modern = own if isinstance(own, policy.EmailPolicy) else policy.SMTP
+        modern = own if isinstance(own, policy.EmailPolicy) else _MODERN
         modern = modern.clone(utf8=utf8 and top)
         folded = [
             _Folded(
@@ -196,7 +196,7 @@ def _as_parsed(field: Field) -> bytes | None:
 
 
 def _by_policy(
-    field: Field, own: policy.Policy, modern: policy.EmailPolicy
+    field: Field, own: policy.Policy, modern: policy.EmailPolicy[Message]
 ) -> bytes:
     """Fold a field by the message's own policy.
 
@@ -205,16 +205,14 @@ def _by_policy(
     """
     if field.is_text and field.text.isascii():
         return own.fold_binary(field.name, field.value)
-    header = field.parsed if field.is_text else field.value
-    if isinstance(header, AddressHeader) and not modern.utf8:
-        header = _with_a_labels(field.name, header)
-    return modern.fold_binary(field.name, header)
+    value = field.parsed if field.is_text else field.value
+    if isinstance(value, AddressHeader) and not (modern.utf8 or _is_ascii(value)):
+        value = _with_a_labels(field.name, value)
+    return modern.fold_binary(field.name, value)
 
 
-def _with_a_labels(name: str, header: AddressHeader) -> AddressHeader:
+def _with_a_labels(name: str, header: AddressHeader) -> str:
     """Give a field of addresses with A-labels as their domains (RFC 5891 §5)."""
-    if all(address.domain.isascii() for address in header.addresses):
-        return header
     groups = [
         Group(
             group.display_name,
@@ -225,10 +223,12 @@ def _with_a_labels(name: str, header: AddressHeader) -> AddressHeader:
         )
         for group in header.groups
     ]
-    rewritten: AddressHeader = policy.default.header_factory(
-        name, ", ".join(map(str, groups))
-    )
-    return rewritten
+    value: str = _MODERN.header_factory(name, ", ".join(map(str, groups)))
+    return value
+
+
+def _is_ascii(header: AddressHeader) -> bool:
+    return all(address.domain.isascii() for address in header.addresses)
 
 
 def _a_labels(domain: str) -> str:

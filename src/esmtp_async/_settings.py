@@ -12,12 +12,13 @@ from esmtp_async._endpoint import (
     Endpoint,
     Security,
     Target,
+    check_host,
     check_port,
     parse_server,
 )
 from esmtp_async._events import Event
 from esmtp_async._pool import PoolLimits
-from esmtp_async._timeouts import Timeouts
+from esmtp_async._timeouts import Timeouts, check_seconds
 from esmtp_async._transport import Connect
 from esmtp_async.protocol._addresses import domain_or_literal
 from esmtp_async.protocol._exceptions import InvalidInput
@@ -108,10 +109,13 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
     """
     target = parse_server(server)
     options = _merge(options, target)
+    _check_types(options)
     port = _one("port", port, target.port)
     if port is not None:
         check_port(port)
-    given = options.get("security") or target.security
+    given = options.get("security")
+    if given is None:
+        given = target.security
     endpoint = Endpoint(target.host, port or 0, target.path, target.lmtp)
     security = _member(Security, "security", given) or _security(endpoint)
     if not endpoint.port:
@@ -121,11 +125,14 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
         msg = "LMTP must not be spoken on port 25 (RFC 2033 section 5)"
         raise InvalidInput(msg)
     name = options.get("client_hostname")
+    certified = options.get("server_hostname")
     return Settings(
         endpoint=endpoint,
         security=security,
         ssl_context=options.get("ssl_context"),
-        server_hostname=options.get("server_hostname") or target.host or "localhost",
+        server_hostname=(target.host or "localhost")
+        if certified is None
+        else check_host("server_hostname", certified),
         mechanisms=_mechanisms(options, target),
         allow_plaintext_auth=options.get("allow_plaintext_auth", False),
         client_hostname=None if name is None else _hello_name(name),
@@ -180,6 +187,29 @@ _FROM_TEXT: Final[dict[str, Callable[[str], object]]] = {
 }
 
 
+# What the arguments must be that nothing else looks at.
+_TYPES: Final[dict[str, type]] = {
+    "ssl_context": ssl.SSLContext,
+    "server_hostname": str,
+    "username": str,
+    "password": str,
+    "allow_plaintext_auth": bool,
+    "client_hostname": str,
+    "local_address": str,
+}
+_CALLABLE: Final = frozenset({"connect", "on_event"})
+
+
+def _check_types(options: ClientOptions) -> None:
+    for name, value in options.items():
+        kind = _TYPES.get(name, object)
+        callable_ = name not in _CALLABLE or callable(value)
+        if value is not None and not (isinstance(value, kind) and callable_):
+            expected = "callable" if name in _CALLABLE else kind.__name__
+            msg = f"{name} is of type {type(value).__name__}, not {expected}"
+            raise InvalidInput(msg)
+
+
 def _security(endpoint: Endpoint) -> Security:
     """Choose for a caller who did not: nothing in clear leaves the machine."""
     if endpoint.port == _SMTPS_PORT:
@@ -220,15 +250,28 @@ def _mechanisms(options: ClientOptions, target: Target) -> tuple[Mechanism, ...]
         if username is not None or password is not None:
             msg = "give either auth or username and password, not both"
             raise InvalidInput(msg)
-        return tuple(auth) if isinstance(auth, Sequence) else (auth,)
+        return _checked(tuple(auth) if isinstance(auth, Sequence) else (auth,))
     if username is None and password is None:
         return ()
-    if username is None or password is None:
-        missing = "username" if username is None else "password"
+    if not username or not password:
+        missing = "password" if username else "username"
         msg = f"{missing} is missing: username and password belong together"
         raise InvalidInput(msg)
     secret = Secret(password)
     return (Plain(username, secret), Login(username, secret))
+
+
+def _checked(mechanisms: tuple[Mechanism, ...]) -> tuple[Mechanism, ...]:
+    """Refuse what is no mechanism; nothing given may be shown, secrets are near."""
+    for index, mechanism in enumerate(mechanisms):
+        if not (hasattr(mechanism, "name") and hasattr(mechanism, "respond")):
+            kind = type(mechanism).__name__
+            msg = f"auth[{index}] is of type {kind}, not a mechanism such as Plain"
+            raise InvalidInput(msg)
+    if not mechanisms:
+        msg = "auth names no mechanism"
+        raise InvalidInput(msg)
+    return mechanisms
 
 
 def _timeouts(value: Timeouts | float | None) -> Timeouts:
@@ -237,33 +280,25 @@ def _timeouts(value: Timeouts | float | None) -> Timeouts:
     return value if isinstance(value, Timeouts) else Timeouts.each(value)
 
 
-def _is_number(value: object, kind: type | tuple[type, ...]) -> bool:
-    """Tell whether a value is a number above 0; True and False are none."""
-    if isinstance(value, bool) or not isinstance(value, kind):
-        return False
-    return bool(value > 0)  # type: ignore[operator]
-
-
 def _limits(options: ClientOptions) -> PoolLimits:
     connections = options.get("max_connections", 10)
     messages = options.get("max_messages_per_connection", 100)
-    for what, count in (
-        ("max_connections", connections),
-        ("max_messages_per_connection", messages),
-    ):
-        if count is None and what != "max_connections":
-            continue
-        if not _is_number(count, int):
-            msg = f"{what} is {count!r}, not a whole number above 0"
-            raise InvalidInput(msg)
+    _check_count("max_connections", connections)
+    if messages is not None:
+        _check_count("max_messages_per_connection", messages)
     idle, age = options.get("max_idle", 45.0), options.get("max_age")
-    for what, seconds in (("max_idle", idle), ("max_age", age)):
-        if seconds is not None and not _is_number(seconds, (int, float)):
-            msg = f"{what} is {seconds!r}, not a number of seconds above 0"
-            raise InvalidInput(msg)
+    check_seconds("max_idle", idle)
+    if age is not None:
+        check_seconds("max_age", age)
     return PoolLimits(
         max_connections=connections,
         max_messages=messages,
         max_idle=idle,
         max_age=age,
     )
+
+
+def _check_count(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not value > 0:
+        msg = f"{what} is {value!r}, not a whole number above 0"
+        raise InvalidInput(msg)

@@ -31,6 +31,13 @@ _FIELDS: Final = {
 _QUIT: Final = 5.0
 
 
+def check_seconds(what: str, value: object) -> None:
+    """Refuse what is no duration; True and False are no numbers here."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        msg = f"{what} is {value!r}, not a number of seconds above 0"
+        raise InvalidInput(msg)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """Limits in seconds, each from the start of its stage to the end of it.
@@ -58,10 +65,7 @@ class Timeouts:
     def __post_init__(self) -> None:
         """Refuse what is no duration."""
         for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, (int, float)) or not value > 0:
-                msg = f"timeouts.{field.name} is {value!r}, not a number of seconds > 0"
-                raise InvalidInput(msg)
+            check_seconds(f"timeouts.{field.name}", getattr(self, field.name))
 
     @classmethod
     def interactive(cls) -> Timeouts:
@@ -71,6 +75,7 @@ class Timeouts:
     @classmethod
     def each(cls, seconds: float) -> Timeouts:
         """Give one limit for every stage but the final reply."""
+        check_seconds("timeouts", seconds)
         return cls(
             connect=seconds,
             greeting=seconds,

@@ -8,7 +8,7 @@ down for each.
 from __future__ import annotations
 
 from email.message import EmailMessage
-from typing import Final
+from typing import Final, NamedTuple
 
 import pytest
 
@@ -51,53 +51,64 @@ COMMANDS: Final = [
     b"QUIT",
 ]
 
-# The step; what it is answered with; the error; the recipient's outcome and the
-# code of the reply that decided it; the commands the server had heard by then.
 
-VIOLATION = (ProtocolViolation, "NOT_SENT", None)
+class Wrong(NamedTuple):
+    """A reply that a step should not get, and what comes of it."""
+
+    step: str
+    reply: bytes
+    error: type[SMTPError]
+    #: What becomes of the recipient, and the code of the reply that decided.
+    outcome: str
+    code: int | None
+    #: How many of the commands the server had heard by then.
+    heard: int
+
+
+VIOLATION: Final = (ProtocolViolation, "NOT_SENT", None)
 WRONG: Final = [
-    ("CONNECT", b"354", *VIOLATION, 0),
-    ("CONNECT", b"250", *VIOLATION, 0),
-    ("CONNECT", b"454", GreetingRefused, "NOT_SENT", 454, 0),
-    ("CONNECT", b"554", GreetingRefused, "NOT_SENT", 554, 0),
-    ("CONNECT", b"421", GreetingRefused, "NOT_SENT", 421, 0),
-    ("EHLO", b"354", *VIOLATION, 1),
-    ("EHLO", b"451", HelloRefused, "NOT_SENT", 451, 1),
-    ("EHLO", b"502", HelloRefused, "NOT_SENT", 502, 1),
-    ("EHLO", b"421", HelloRefused, "NOT_SENT", 421, 1),
-    ("AUTH", b"235", AuthenticationFailed, "NOT_SENT", 235, 2),
-    ("AUTH", b"250", *VIOLATION, 2),
-    ("AUTH", b"354", *VIOLATION, 2),
-    ("AUTH", b"454", AuthenticationFailed, "NOT_SENT", 454, 2),
-    ("AUTH", b"504", AuthenticationFailed, "NOT_SENT", 504, 2),
-    ("AUTH", b"421", AuthenticationFailed, "NOT_SENT", 421, 2),
-    ("USERNAME", b"235", AuthenticationFailed, "NOT_SENT", 235, 3),
-    ("USERNAME", b"250", *VIOLATION, 3),
-    ("USERNAME", b"454", AuthenticationFailed, "NOT_SENT", 454, 3),
-    ("USERNAME", b"535", AuthenticationFailed, "NOT_SENT", 535, 3),
-    ("USERNAME", b"421", AuthenticationFailed, "NOT_SENT", 421, 3),
-    ("PASSWORD", b"250", *VIOLATION, 4),
-    ("PASSWORD", b"354", *VIOLATION, 4),
-    ("PASSWORD", b"454", AuthenticationFailed, "NOT_SENT", 454, 4),
-    ("PASSWORD", b"535", AuthenticationFailed, "NOT_SENT", 535, 4),
-    ("PASSWORD", b"421", AuthenticationFailed, "NOT_SENT", 421, 4),
-    ("MAIL", b"354", *VIOLATION, 5),
-    ("MAIL", b"451", SenderRefused, "REFUSED", 451, 5),
-    ("MAIL", b"550", SenderRefused, "REFUSED", 550, 5),
-    ("MAIL", b"421", SenderRefused, "REFUSED", 421, 5),
-    ("RCPT", b"354", *VIOLATION, 6),
-    ("RCPT", b"450", RecipientsRefused, "REFUSED", 450, 6),
-    ("RCPT", b"550", RecipientsRefused, "REFUSED", 550, 6),
-    ("RCPT", b"421", RecipientsRefused, "REFUSED", 421, 6),
-    ("DATA", b"250", *VIOLATION, 7),
-    ("DATA", b"334", *VIOLATION, 7),
-    ("DATA", b"451", ContentRefused, "REFUSED", 451, 7),
-    ("DATA", b"554", ContentRefused, "REFUSED", 554, 7),
-    ("DATA", b"421", ContentRefused, "REFUSED", 421, 7),
-    ("CONTENT", b"354", OutcomeUnknown, "UNKNOWN", None, 7),
-    ("CONTENT", b"452", ContentRefused, "REFUSED", 452, 7),
-    ("CONTENT", b"554", ContentRefused, "REFUSED", 554, 7),
-    ("CONTENT", b"421", ContentRefused, "REFUSED", 421, 7),
+    Wrong("CONNECT", b"354", *VIOLATION, 0),
+    Wrong("CONNECT", b"250", *VIOLATION, 0),
+    Wrong("CONNECT", b"454", GreetingRefused, "NOT_SENT", 454, 0),
+    Wrong("CONNECT", b"554", GreetingRefused, "NOT_SENT", 554, 0),
+    Wrong("CONNECT", b"421", GreetingRefused, "NOT_SENT", 421, 0),
+    Wrong("EHLO", b"354", *VIOLATION, 1),
+    Wrong("EHLO", b"451", HelloRefused, "NOT_SENT", 451, 1),
+    Wrong("EHLO", b"502", HelloRefused, "NOT_SENT", 502, 1),
+    Wrong("EHLO", b"421", HelloRefused, "NOT_SENT", 421, 1),
+    Wrong("AUTH", b"235", AuthenticationFailed, "NOT_SENT", 235, 2),
+    Wrong("AUTH", b"250", *VIOLATION, 2),
+    Wrong("AUTH", b"354", *VIOLATION, 2),
+    Wrong("AUTH", b"454", AuthenticationFailed, "NOT_SENT", 454, 2),
+    Wrong("AUTH", b"504", AuthenticationFailed, "NOT_SENT", 504, 2),
+    Wrong("AUTH", b"421", AuthenticationFailed, "NOT_SENT", 421, 2),
+    Wrong("USERNAME", b"235", AuthenticationFailed, "NOT_SENT", 235, 3),
+    Wrong("USERNAME", b"250", *VIOLATION, 3),
+    Wrong("USERNAME", b"454", AuthenticationFailed, "NOT_SENT", 454, 3),
+    Wrong("USERNAME", b"535", AuthenticationFailed, "NOT_SENT", 535, 3),
+    Wrong("USERNAME", b"421", AuthenticationFailed, "NOT_SENT", 421, 3),
+    Wrong("PASSWORD", b"250", *VIOLATION, 4),
+    Wrong("PASSWORD", b"354", *VIOLATION, 4),
+    Wrong("PASSWORD", b"454", AuthenticationFailed, "NOT_SENT", 454, 4),
+    Wrong("PASSWORD", b"535", AuthenticationFailed, "NOT_SENT", 535, 4),
+    Wrong("PASSWORD", b"421", AuthenticationFailed, "NOT_SENT", 421, 4),
+    Wrong("MAIL", b"354", *VIOLATION, 5),
+    Wrong("MAIL", b"451", SenderRefused, "REFUSED", 451, 5),
+    Wrong("MAIL", b"550", SenderRefused, "REFUSED", 550, 5),
+    Wrong("MAIL", b"421", SenderRefused, "REFUSED", 421, 5),
+    Wrong("RCPT", b"354", *VIOLATION, 6),
+    Wrong("RCPT", b"450", RecipientsRefused, "REFUSED", 450, 6),
+    Wrong("RCPT", b"550", RecipientsRefused, "REFUSED", 550, 6),
+    Wrong("RCPT", b"421", RecipientsRefused, "REFUSED", 421, 6),
+    Wrong("DATA", b"250", *VIOLATION, 7),
+    Wrong("DATA", b"334", *VIOLATION, 7),
+    Wrong("DATA", b"451", ContentRefused, "REFUSED", 451, 7),
+    Wrong("DATA", b"554", ContentRefused, "REFUSED", 554, 7),
+    Wrong("DATA", b"421", ContentRefused, "REFUSED", 421, 7),
+    Wrong("CONTENT", b"354", OutcomeUnknown, "UNKNOWN", None, 7),
+    Wrong("CONTENT", b"452", ContentRefused, "REFUSED", 452, 7),
+    Wrong("CONTENT", b"554", ContentRefused, "REFUSED", 554, 7),
+    Wrong("CONTENT", b"421", ContentRefused, "REFUSED", 421, 7),
 ]
 
 
@@ -144,30 +155,23 @@ async def test_every_step_is_said_in_its_turn() -> None:
 
 @everywhere
 @pytest.mark.parametrize(
-    ("step", "reply", "kind", "outcome", "code", "heard"),
-    WRONG,
-    ids=[f"{row[0]}-{row[1].decode()}" for row in WRONG],
+    "wrong", WRONG, ids=[f"{wrong.step}-{wrong.reply.decode()}" for wrong in WRONG]
 )
-async def test_every_step_may_be_answered_otherwise(
-    step: str,
-    reply: bytes,
-    kind: type[SMTPError],
-    outcome: str,
-    code: int | None,
-    heard: int,
-) -> None:
-    async with serving(conversation(step, reply), CONVERSATION) as server:
+async def test_every_step_may_be_answered_otherwise(wrong: Wrong) -> None:
+    answers = conversation(wrong.step, wrong.reply)
+    async with serving(answers, CONVERSATION) as server:
         client = server.client(auth=Login("alice", "sesame"), allow_plaintext_auth=True)
         async with client:
             with pytest.raises(SMTPError) as info:
                 await client.send(message())
-            assert type(info.value) is kind
-            assert outcomes(info.value.recipients) == [("bob", outcome, code)]
-            assert info.value.temporary is (reply[:1] == b"4" or kind in DOUBTFUL)
-            said = server.heard[0].lines
-            assert [line.partition(b" SIZE")[0] for line in said][:heard] == COMMANDS[
-                :heard
-            ]
+            error = info.value
+            assert type(error) is wrong.error
+            assert outcomes(error.recipients) == [("bob", wrong.outcome, wrong.code)]
+            assert error.temporary is (
+                wrong.reply[:1] == b"4" or type(error) in DOUBTFUL
+            )
+            said = [line.partition(b" SIZE")[0] for line in server.heard[0].lines]
+            assert said[: wrong.heard] == COMMANDS[: wrong.heard]
             assert b"c2VzYW1l" not in said[:3]
             receipt = await client.send(message())
         assert receipt.accepted == ("bob@example.test",)

@@ -47,19 +47,24 @@ def octets(said: str | bytes) -> bytes:
     return said.replace("|", "\r\n").encode() + b"\r\n"
 
 
-def converse(session: Session, exchange: Exchange, *turns: Turn) -> None:
+def converse(session: Session, exchange: Exchange, *turns: Turn) -> list[bytes]:
     """Hold a conversation; the client must say its side of it, all and only that.
 
-    Raises what the exchange and the session raise.
+    Gives what the client said, command by command. Raises what the exchange and
+    the session raise.
     """
+    said: list[bytes] = []
     remaining = list(turns)
     try:
-        _drive(session, exchange, remaining)
+        _drive(session, exchange, remaining, said)
     finally:
         assert not remaining, f"the client never came to say {remaining}"
+    return said
 
 
-def _drive(session: Session, exchange: Exchange, turns: list[Turn]) -> None:
+def _drive(
+    session: Session, exchange: Exchange, turns: list[Turn], said: list[bytes]
+) -> None:
     steps = exchange.commands(session)
     waiting = over = False
     while True:
@@ -70,13 +75,13 @@ def _drive(session: Session, exchange: Exchange, turns: list[Turn]) -> None:
         if event is not NEED_DATA:
             return
         waiting = waiting and bool(session.outstanding)
-        flight = b""
+        before = len(said)
         answer: bytes | None = None
         while not (over or waiting) and session.may_continue:
             step = next(steps, None) if answer is None else steps.send(answer)
             answer = finished(step.call()) if isinstance(step, Fetch) else None
             if isinstance(step, Command) and session.may_send(step):
-                flight += session.send(step, exchange)
+                said.append(session.send(step, exchange))
             elif step is UPGRADE:
                 session.secured()
             elif step is WAIT:
@@ -84,6 +89,7 @@ def _drive(session: Session, exchange: Exchange, turns: list[Turn]) -> None:
             elif not isinstance(step, Fetch):
                 steps.close()
                 over = True
+        flight = b"".join(said[before:])
         if not (flight or session.outstanding):
             return
         assert turns, f"{flight!r} was said, which nobody foresaw"

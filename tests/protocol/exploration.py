@@ -23,10 +23,9 @@ from esmtp_async.protocol import (
     State,
     Verb,
 )
-
-from . import reference
-from .reference import Place, Server
-from .sessions import COMMANDS
+from tests.protocol import reference
+from tests.protocol.reference import Place, Server
+from tests.protocol.sessions import COMMANDS
 
 #: What a session's state says of a server.
 _MEANING: Final = {

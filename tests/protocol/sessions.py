@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+import pytest
+
 from esmtp_async.protocol import (
     Auth,
     Bdat,
@@ -19,7 +21,9 @@ from esmtp_async.protocol import (
     Noop,
     Quit,
     Rcpt,
+    RemoteProtocolError,
     Replied,
+    Reply,
     Response,
     Rset,
     Session,
@@ -37,6 +41,14 @@ EHLO_REPLY: Final = (
     b"250-STARTTLS\r\n"
     b"250 AUTH PLAIN LOGIN\r\n"
 )
+
+OK: Final = b"250 ok\r\n"
+NO: Final = b"550 no\r\n"
+GO_AHEAD: Final = b"354 go ahead\r\n"
+
+#: A group up to the mail data, and answers to it.
+ENVELOPE: Final = (Verb.MAIL, Verb.RCPT, Verb.DATA)
+ENVELOPE_TAKEN: Final = (OK, OK, GO_AHEAD)
 
 #: A command of each verb.
 COMMANDS: Final[Mapping[Verb, Command]] = {
@@ -105,3 +117,21 @@ def session_in(state: State, *, lmtp: bool = False, pipelining: bool = True) -> 
     play(session, ROUTES[state])
     assert session.state is state
     return session
+
+
+class Owner:
+    """Somebody who sends commands, and whose replies are not delivered here."""
+
+    def replied(self, command: Command | None, reply: Reply, /) -> None:
+        """Say that they were."""
+        raise AssertionError((command, reply))
+
+
+def violation(session: Session) -> str:
+    """Take the error that must come next, and see that it is the end."""
+    with pytest.raises(RemoteProtocolError) as caught:
+        session.next_event()
+    assert session.state is session.projected is State.CLOSED
+    assert not session.may_continue
+    assert not session.reusable
+    return str(caught.value)

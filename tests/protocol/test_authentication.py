@@ -297,3 +297,4 @@ def test_U4_a_mechanism_may_answer_eight_challenges() -> None:
     rounds = 9
     error = fail(Custom(respond), *turns, Turn("YQ==", "334 "), state=State.AUTH)
     assert error.reply == Reply(334, (b"",))
+    assert str(error) == "the server refused AUTH: 334"

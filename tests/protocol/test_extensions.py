@@ -92,6 +92,11 @@ def test_only_text_can_be_a_keyword() -> None:
     assert [key for key in keys if key in offer(b"SIZE")] == []
 
 
+def test_P19_digits_are_ascii() -> None:
+    assert Extensions({"SIZE": "\u0665"}).size is None
+    assert Extensions({"LIMITS": "RCPTMAX=\u0665"}).limits == {}
+
+
 def test_the_mapping_does_not_follow_the_one_it_was_made_of() -> None:
     offers = {"SIZE": "5"}
     extensions = Extensions(offers)

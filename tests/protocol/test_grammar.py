@@ -153,6 +153,15 @@ def test_I2_no_control_is_part_of_an_address(bad: str) -> None:
             refuses(text)
 
 
+@pytest.mark.parametrize("local_part", ["", "a b", "a\r\n", "a@b", ".a", '"', "<a"])
+def test_I2_a_mailbox_made_of_its_halves_is_checked_too(local_part: str) -> None:
+    with pytest.raises(InvalidInput, match="is not a local part"):
+        Mailbox(local_part, "example.test")
+    for domain in ("", "x y", "x\r\n", "a@b", "[x", "x>"):
+        with pytest.raises(InvalidInput):
+            Mailbox("a", domain)
+
+
 def test_I2_no_character_is_cut_down_to_a_control() -> None:
     """U+560D and U+560A end in the octets of CR and LF (CVE-2025-7962)."""
     assert (

@@ -24,9 +24,8 @@ from esmtp_async.protocol import (
     _session,
     _states,
 )
-
-from .test_product import LMTP_SLOPPY, SLOPPY, check_product
-from .test_table import check_replies, check_send
+from tests.protocol.test_product import LMTP_SLOPPY, SLOPPY, check_product
+from tests.protocol.test_table import check_replies, check_send
 
 pytestmark = [pytest.mark.mutation, pytest.mark.timeout(300)]
 

@@ -14,11 +14,10 @@ from typing import Final
 import pytest
 
 from esmtp_async.protocol import Session, Severity, State, Verb
-
-from . import reference
-from .exploration import Configuration, Disagreement, Product, explore
-from .reference import Misplaced, Server
-from .sessions import COMMANDS
+from tests.protocol import reference
+from tests.protocol.exploration import Configuration, Disagreement, Product, explore
+from tests.protocol.reference import Misplaced, Server
+from tests.protocol.sessions import COMMANDS
 
 STRICT: Final = Server()
 LENIENT: Final = Server(lenient=True)

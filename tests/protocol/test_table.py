@@ -28,8 +28,7 @@ from esmtp_async.protocol import (
     State,
     Verb,
 )
-
-from .sessions import COMMANDS, play, session_in
+from tests.protocol.sessions import COMMANDS, play, session_in
 
 TABLE: Final = """
 CONNECTED                                           RFC 5321 §3.1, §4.3.2

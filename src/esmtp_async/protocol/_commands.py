@@ -110,6 +110,9 @@ class Command:
 
 def _argument(verb: str, text: str) -> bytes:
     """Give `VERB text CRLF` for an argument of printable text."""
+    if not isinstance(text, str):
+        msg = f"the argument of {verb} is of type {type(text).__name__}, not str"
+        raise InvalidInput(msg)
     if not _grammar.STRING.fullmatch(text):
         msg = f"the argument of {verb} {text!r} is empty or holds a control character"
         raise InvalidInput(msg)
@@ -205,7 +208,7 @@ class Auth(Command):
         self.mechanism = mechanism
         wire = b"AUTH " + mechanism.encode()
         if initial is not None:
-            # An empty response is "=", for nothing would mean none (§4).
+            # An empty response is "=", for nothing would mean none (RFC 4954 §4).
             wire += b" " + (b64encode(initial) or b"=")
         super().__init__(wire + b"\r\n")
 

@@ -1,4 +1,4 @@
-"""Mail data: line ends, dots, size (RFC 5321 §2.3.8, §4.5.2; RFC 1870 §3).
+"""Mail data: line ends, dots, size (RFC 5321 §2.3.8, §4.5.2; RFC 1870 §5).
 
 Every CR and every LF that is not half of a CRLF becomes a CRLF, so a bare one
 can never reach the wire and be read as a line end by some servers only.
@@ -81,7 +81,7 @@ class MailData:
 
     @property
     def size(self) -> int | None:
-        """Octets as SIZE counts them: CRLFs in, stuffed dots out (RFC 1870 §3)."""
+        """Octets as SIZE counts them: CRLFs in, stuffed dots out (RFC 1870 §5)."""
         return None if self._streamed else len(self.octets)
 
     @property

@@ -229,18 +229,24 @@ class Opening:
                 response = held or Response(_respond(responses, self._reply))
             except AuthenticationFailed as problem:
                 yield Response(None)
-                raise AuthenticationFailed(
-                    str(problem), command="AUTH", stage=Stage.AUTH, reply=self._reply
-                ) from problem
+                raise self._unsatisfied(str(problem)) from problem
             held = None
             yield response
         if self._reply.refused or session.state is State.AUTH:
             self._raise_refusal()
-        if held is not None or not _has_ended(responses):
+        try:
+            ended = held is None and _has_ended(responses)
+        except AuthenticationFailed as problem:
+            raise self._unsatisfied(str(problem)) from problem
+        if not ended:
             msg = f"the server reported success before {mechanism.name} was complete"
-            raise AuthenticationFailed(
-                msg, command="AUTH", stage=Stage.AUTH, reply=self._reply
-            )
+            raise self._unsatisfied(msg)
+
+    def _unsatisfied(self, problem: str) -> AuthenticationFailed:
+        """Tell why we do not go on, whatever the server says."""
+        return AuthenticationFailed(
+            problem, command="AUTH", stage=Stage.AUTH, reply=self._reply
+        )
 
     def _choose(self, offered: Sequence[str]) -> Mechanism:
         if not (self._secure or self._allow_plaintext_auth):
@@ -307,6 +313,4 @@ def _has_ended(responses: Responses) -> bool:
         responses.send(None)
     except StopIteration:
         return True
-    except AuthenticationFailed:
-        return False
     return False

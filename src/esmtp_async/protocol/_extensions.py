@@ -13,7 +13,7 @@ from functools import cached_property
 from esmtp_async.protocol import _grammar
 from esmtp_async.protocol._replies import Reply
 
-# SIZE 1*20DIGIT (RFC 1870 §4); LIMITS values 1*6DIGIT, not 0 (RFC 9422 §3).
+# SIZE 1*20DIGIT (RFC 1870 §3); LIMITS values 1*6DIGIT, not 0 (RFC 9422 §4).
 _MAX_SIZE_DIGITS = 20
 _MAX_LIMIT_DIGITS = 6
 

@@ -267,11 +267,14 @@ class Session:
     def secured(self) -> None:
         """Note that the TLS handshake succeeded; forget all from before it.
 
-        The session is where it was after the greeting (RFC 3207 §4.2).
+        The session is where it was after the greeting (RFC 3207 §4.2). Raises
+        `RemoteProtocolError` where octets came after the reply to STARTTLS.
         """
         if self._state is not State.TLS:
             msg = f"no TLS handshake is due: the state is {self._state.value}"
             raise LocalProtocolError(msg)
+        if self._reader.holds_octets:
+            self._violate("octets came in clear text before the TLS handshake")
         self._reader = ReplyReader(lenient_eol=self._lenient_reply_eol)
         self._extensions = Extensions()
         self._pipelining = False

@@ -21,8 +21,8 @@ OVERTAKEN are those arrivals.
 
 What the rows do not hold, because it is no state of the session: whether we
 are authenticated, what was offered, and how many replies LMTP still owes.
-421 is no row either: it closes the channel in answer to anything (§3.8), and
-`TRANSITIONS` has it for every state a reply may arrive in.
+421 is no row either: it closes the channel in answer to anything (RFC 5321 §3.8),
+and `TRANSITIONS` has it for every state a reply may arrive in.
 """
 
 from __future__ import annotations

@@ -37,10 +37,10 @@ def _parameter(extensions: str, value: str | None, allowance: int) -> _Parameter
 
 
 MAIL_PARAMETERS: Final[Mapping[str, _Parameter]] = {
-    # RFC 1870 §3 (26 octets in §2, 2), RFC 6152 §2 (17), RFC 3030 §3
+    # RFC 1870 §3 (26 octets), RFC 6152 §2 (17), RFC 3030 §3
     "SIZE": _parameter("SIZE", r"[0-9]{1,20}", 26),
     "BODY": _parameter("8BITMIME BINARYMIME", r"(?i:7BIT|8BITMIME|BINARYMIME)", 17),
-    # RFC 6531 §3.1 (10 octets), RFC 4954 §3 (500), RFC 8689 §3 (11)
+    # RFC 6531 §3.1 (10 octets), RFC 4954 §3 (500), RFC 8689 §2 (11)
     "SMTPUTF8": _parameter("SMTPUTF8", None, 10),
     "AUTH": _parameter("AUTH", rf"<>|{_XTEXT}+", 500),
     "REQUIRETLS": _parameter("REQUIRETLS", None, 11),

@@ -13,11 +13,11 @@ from anyio.abc import ByteStream, SocketAttribute, TaskGroup
 
 from esmtp_async._client import SMTPClient
 from esmtp_async._settings import ClientOptions
-from esmtp_async.testing._pipes import MemoryStream, memory_pipe
+from esmtp_async.testing._pipes import memory_pipe
 from esmtp_async.testing._store import Said
 from esmtp_async.testing._wire import Wire
 
-#: Seconds that a server which is left waits for its clients to leave first.
+#: Seconds to serve what clients have sent before the server was left.
 GRACE: Final = 1.0
 
 
@@ -25,8 +25,8 @@ class Host(ABC):
     """Runs a conversation for each connection, in memory or over TCP.
 
     `async with host:` serves in-memory connections, `async with host.listen():` TCP
-    too. Leaving waits a moment for clients that are about to go, then drops the rest.
-    What went wrong in the server itself is raised there, once.
+    too. Leaving serves what clients have sent until then, and drops them. What went
+    wrong in the server itself is raised there, once.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Host(ABC):
         self.transcript: list[list[Said]] = []
         self._idle_timeout = idle_timeout
         self._fragment = fragment
-        self._open: set[ByteStream] = set()
+        self._open: set[Wire] = set()
         self._changed = anyio.Event()
         self._closing = anyio.Event()
         self._accepting: anyio.CancelScope  # made anew each time it is entered
@@ -56,16 +56,13 @@ class Host(ABC):
     @property
     def open_connections(self) -> int:
         """How many connections are open, as far as both sides know."""
-        return sum(
-            not (isinstance(stream, MemoryStream) and stream.abandoned)
-            for stream in self._open
-        )
+        return sum(not wire.abandoned for wire in self._open)
 
     async def connect(self) -> ByteStream:
         """Open an in-memory connection and give the client's end."""
         tasks = self._running()
         theirs, ours = memory_pipe()
-        tasks.start_soon(self._serve, ours, self._admit(ours))
+        tasks.start_soon(self._serve, *self._admit(ours))
         return theirs
 
     def listen(self, host: str = "127.0.0.1", port: int = 0) -> Listening[Self]:
@@ -104,32 +101,33 @@ class Host(ABC):
             raise RuntimeError("the server is not running: use `async with`")
         return self._tasks
 
-    def _admit(self, stream: ByteStream) -> int:
-        self._open.add(stream)
-        self.transcript.append([])
-        self.connections += 1
-        self.peak_connections = max(self.peak_connections, self.open_connections)
-        return self.connections
-
-    async def _serve(self, stream: ByteStream, number: int) -> None:
+    def _admit(self, stream: ByteStream) -> tuple[Wire, int]:
+        transcript: list[Said] = []
+        self.transcript.append(transcript)
         wire = Wire(
             stream,
-            self.transcript[number - 1],
+            transcript,
             idle_timeout=self._idle_timeout,
             fragment=self._fragment,
         )
+        self._open.add(wire)
+        self.connections += 1
+        self.peak_connections = max(self.peak_connections, self.open_connections)
+        return wire, self.connections
+
+    async def _accept(self, stream: ByteStream) -> None:
+        await self._serve(*self._admit(stream))
+
+    async def _serve(self, wire: Wire, number: int) -> None:
         try:
             await self._converse(wire, number)
         except Exception as error:  # noqa: BLE001 - raised when the server is left
             self._failures.append(error)
         finally:
-            self._open.discard(stream)
+            self._open.discard(wire)
             changed, self._changed = self._changed, anyio.Event()
             changed.set()
             await wire.close()
-
-    async def _accept(self, stream: ByteStream) -> None:
-        await self._serve(stream, self._admit(stream))
 
     async def __aenter__(self) -> Self:
         """Start to serve in-memory connections."""
@@ -159,6 +157,8 @@ class Host(ABC):
         self._accepting.cancel()
         self._closing.set()
         if exc is None:
+            for wire in self._open:
+                wire.end_input()
             with anyio.move_on_after(GRACE):
                 await self.wait_closed()
         await self._stop(exc_type, exc, traceback)

@@ -103,6 +103,11 @@ class MemoryStream(ByteStream):
         self._outgoing.change()
         await checkpoint()
 
+    def end_input(self) -> None:
+        """Receive nothing more but what was sent already, as SHUT_RD does."""
+        self._incoming.finished = self._incoming.abandoned = True
+        self._incoming.change()
+
     async def aclose(self) -> None:
         """Close this end: what was sent can still be read, nothing can be sent back."""
         self._closed = True

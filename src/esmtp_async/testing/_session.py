@@ -114,14 +114,14 @@ class Conversation:
     async def _command(self) -> None:
         verb, argument, fault = await self._dialogue.command()
         if fault is not None:
-            await self._answer("", "", partial(refuse, fault))
+            await self._dialogue.answer("", "", partial(refuse, fault))
         elif verb in self._steps:
             await self._steps[verb](argument)
         elif verb in self._acts:
             await self._answer(verb, argument, partial(self._acts[verb], argument))
         else:
             unknown = Breach(500, "5.5.1", "no such command")
-            await self._answer(verb, argument, partial(refuse, unknown))
+            await self._dialogue.answer(verb, argument, partial(refuse, unknown))
 
     async def _answer(
         self, verb: str, argument: str, act: Callable[[], Answer]

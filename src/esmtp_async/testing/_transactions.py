@@ -87,7 +87,7 @@ class Transactions:
 
     @property
     def _limit(self) -> int:
-        """How large a message may be; SIZE 0 and no SIZE set no limit (RFC 1870 §4)."""
+        """How large a message may be; SIZE 0 and no SIZE set no limit (RFC 1870 §3)."""
         size = self._dialogue.offered.get("SIZE", "")
         told = int(size) if size.isdecimal() else 0
         most = self._settings.max_message_size

@@ -11,7 +11,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final
 
 import anyio
@@ -56,6 +56,11 @@ def _peer() -> Iterator[None]:
         raise Gone(repr(error)) from error
 
 
+def _unless_gone() -> AbstractContextManager[None]:
+    """Pass over a socket that is closed already; uvloop has a ValueError for it."""
+    return suppress(OSError, ValueError)
+
+
 class Wire:
     """A stream with a buffer before and behind it, and a record of what was said."""
 
@@ -75,6 +80,11 @@ class Wire:
         self._received = bytearray()
         self._collected = bytearray()
         self._closed = False
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the client is known to have closed its end."""
+        return isinstance(self._transport, MemoryStream) and self._transport.abandoned
 
     @property
     def pending(self) -> bool:
@@ -233,17 +243,27 @@ class Wire:
             while True:
                 await self._transport.receive()
 
+    def end_input(self) -> None:
+        """Take nothing more from the client but what it has sent already."""
+        if isinstance(self._transport, MemoryStream):
+            self._transport.end_input()
+        else:
+            with _unless_gone():
+                self._raw_socket.shutdown(socket.SHUT_RD)
+
     async def reset(self) -> None:
         """Break the connection off, with RST where there is one."""
         self._closed = True
         if isinstance(self._transport, MemoryStream):
             self._transport.reset()
         else:
-            raw_socket = self._transport.extra(SocketAttribute.raw_socket)
             on_for_no_time = struct.pack("ii", 1, 0)
-            # uvloop has a ValueError for a connection that is gone already.
-            with suppress(OSError, ValueError):
-                raw_socket.setsockopt(
+            with _unless_gone():
+                self._raw_socket.setsockopt(
                     socket.SOL_SOCKET, socket.SO_LINGER, on_for_no_time
                 )
         await anyio.aclose_forcefully(self._transport)
+
+    @property
+    def _raw_socket(self) -> socket.socket:
+        return self._transport.extra(SocketAttribute.raw_socket)

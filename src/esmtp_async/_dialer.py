@@ -1,0 +1,149 @@
+"""From nothing to a session that is ready for mail, and the way out of it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import suppress
+from typing import Final
+
+import anyio
+from anyio import to_thread
+from anyio.abc import ByteStream
+
+from esmtp_async import _transport
+from esmtp_async._connection import Connection
+from esmtp_async._endpoint import Security
+from esmtp_async._events import ConnectionOpened, Observer
+from esmtp_async._settings import Pipelining, Settings
+from esmtp_async.protocol._addresses import domain_name
+from esmtp_async.protocol._commands import Quit
+from esmtp_async.protocol._exceptions import (
+    ConnectionLost,
+    InvalidInput,
+    SMTPError,
+    StageTimeout,
+)
+from esmtp_async.protocol._exchange import Inquiry, Opening
+from esmtp_async.protocol._outcomes import Stage
+from esmtp_async.protocol._session import Session
+
+#: Seconds to wait for this machine's own name; its address does as well.
+_NAMING: Final = 5.0
+
+
+class Dialer:
+    """Opens the connections of one client, all in the same way.
+
+    What takes long and is the same for all (the system's trust, this machine's
+    name) is found once, off the event loop.
+    """
+
+    def __init__(self, settings: Settings, observe: Observer) -> None:
+        self._settings = settings
+        self._observe = observe
+        self._context = settings.ssl_context
+        self._own_name = settings.client_hostname
+
+    async def connect(self) -> Connection:
+        """Open a connection and a session on it, ready for mail.
+
+        Raises `ConnectFailed`, `TLSFailed`, `StageTimeout` and what `Opening`
+        raises; the connection is closed then.
+        """
+        settings = self._settings
+        stream = await self._dial()
+        try:
+            if settings.security is Security.TLS:
+                stream = await self._start_tls_in_time(stream)
+            hello_name = self._own_name or await self._hello_name(stream)
+        except BaseException:
+            await _transport.abort(stream)
+            raise
+        tls = _transport.tls_info(stream)
+        opening = Opening(
+            hello_name,
+            lmtp=settings.endpoint.lmtp,
+            starttls=settings.starttls,
+            mechanisms=settings.mechanisms,
+            secure=tls is not None or settings.endpoint.path is not None,
+            allow_plaintext_auth=settings.allow_plaintext_auth,
+        )
+        session = Session(
+            opening,
+            lmtp=settings.endpoint.lmtp,
+            pipelining=settings.pipelining is not Pipelining.OFF,
+        )
+        connection = Connection(
+            stream,
+            session,
+            settings.timeouts,
+            upgrade=self._start_tls,
+            observer=self._observe,
+        )
+        if self._observe.active:
+            version = None if tls is None else tls.version
+            server = str(settings.endpoint)
+            self._observe(ConnectionOpened(connection.number, server, version))
+        try:
+            await connection.run(opening)
+        except BaseException:
+            await connection.aclose()
+            raise
+        if not session.reusable:
+            await connection.aclose()
+            msg = "the server closed the connection before it was ready for mail"
+            raise ConnectionLost(msg, stage=connection.stage, temporary=True)
+        connection.greeting = opening.greeting
+        return connection
+
+    async def leave(self, connection: Connection) -> None:
+        """Say QUIT; whatever comes of it, the connection is closed."""
+        try:
+            with suppress(SMTPError):  # it is gone already, which is what we wanted
+                await connection.run(Inquiry(Quit()))
+        finally:
+            await connection.aclose()
+
+    async def _dial(self) -> ByteStream:
+        settings = self._settings
+        endpoint, limit = settings.endpoint, settings.timeouts.limit(Stage.CONNECT)
+        try:
+            with anyio.move_on_after(limit):
+                if settings.connect is not None:
+                    return await settings.connect()
+                return await _transport.dial(endpoint, settings.local_address)
+        except SMTPError:
+            raise
+        except OSError as error:
+            raise _transport.connect_failed(endpoint, error) from error
+        msg = f"no connection to {endpoint} within {limit:g} s"
+        raise StageTimeout(msg, stage=Stage.CONNECT, temporary=True)
+
+    async def _start_tls_in_time(self, stream: ByteStream) -> ByteStream:
+        limit = self._settings.timeouts.limit(Stage.TLS)
+        with anyio.move_on_after(limit):
+            return await self._start_tls(stream)
+        msg = f"no TLS with {self._settings.endpoint} within {limit:g} s"
+        raise StageTimeout(msg, stage=Stage.TLS, temporary=True)
+
+    async def _start_tls(self, stream: ByteStream) -> ByteStream:
+        if self._context is None:
+            self._context = await to_thread.run_sync(ssl.create_default_context)
+        return await _transport.start_tls(
+            stream, self._context, self._settings.server_hostname
+        )
+
+    async def _hello_name(self, stream: ByteStream) -> str:
+        """Give this machine's full name, or the stream's address (RFC 5321 §4.1.4)."""
+        name = ""
+        with anyio.move_on_after(_NAMING):
+            name = await to_thread.run_sync(socket.getfqdn, abandon_on_cancel=True)
+        if "." in name and not name.startswith("localhost."):
+            with suppress(InvalidInput):
+                self._own_name = domain_name(name)
+                return self._own_name
+        address = _transport.local_ip(stream)
+        if address is None:
+            return "localhost"
+        return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
