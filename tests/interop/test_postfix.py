@@ -1,0 +1,246 @@
+"""A real Postfix takes, stores and gives back what was sent, octet for octet."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from copy import deepcopy
+from email.message import EmailMessage
+from typing import Final, Unpack
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from esmtp_async import (
+    AuthenticationFailed,
+    ClientOptions,
+    CommandSent,
+    ConnectFailed,
+    ConnectionOpened,
+    Event,
+    Login,
+    Mechanism,
+    Outcome,
+    Plain,
+    Recipient,
+    RecipientsRefused,
+    SMTPClient,
+)
+from tests.backends import everywhere
+
+from ._postfix import REFUSED, PostfixServer, without_trace
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+
+SENDER: Final = "alice@example.test"
+PICTURE: Final = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
+
+_counter = iter(range(1_000_000))
+
+
+@pytest.fixture(scope="module")
+def postfix() -> Iterator[PostfixServer]:
+    """Run one server for all tests here; where there is none, say why."""
+    reason = PostfixServer.unavailable()
+    if reason is not None:
+        if os.environ.get("ESMTP_REQUIRE_INTEROP"):
+            pytest.fail(f"a real Postfix is required here: {reason}")
+        pytest.skip(reason)
+    with PostfixServer() as server:
+        yield server
+
+
+def mailbox() -> str:
+    """Give an address that nobody used before."""
+    return f"user{next(_counter)}.{os.getpid()}@example.test"
+
+
+def client(
+    postfix: PostfixServer,
+    mechanism: Callable[[str, str], Mechanism] | None = None,
+    **options: Unpack[ClientOptions],
+) -> SMTPClient:
+    """Give a client that trusts the server's authority, and authenticates."""
+    security = options.setdefault("security", "starttls")
+    options["ssl_context"] = ssl.create_default_context(cafile=str(postfix.ca_pem))
+    if mechanism is None:
+        options["username"], options["password"] = postfix.username, postfix.password
+    else:
+        options["auth"] = mechanism(postfix.username, postfix.password)
+    port = postfix.smtps_port if security == "tls" else postfix.submission_port
+    return SMTPClient(postfix.host, port, **options)
+
+
+def full_message(*to: str, bcc: str) -> EmailMessage:
+    """Make a message with all that people send, and nothing left to be added."""
+    message = EmailMessage()
+    message["Date"] = "Mon, 23 Nov 2026 12:00:00 +0000"
+    message["Message-ID"] = f"<{next(_counter)}.{os.getpid()}@example.test>"
+    message["From"] = f"\u00c4lice Gr\u00fcn <{SENDER}>"
+    message["To"] = ", ".join(f"B\u00f6b \u65e5\u672c <{address}>" for address in to)
+    message["Bcc"] = bcc
+    message["Subject"] = "Gr\u00fc\u00dfe \u2013 \u3053\u3093\u306b\u3061\u306f"
+    message.set_content(
+        ".\n.. two\n.dot at the start\nna\u00efve caf\u00e9\n\n.\n\nend\n", cte="8bit"
+    )
+    message.add_alternative("<p>Hello <img src='cid:logo'></p>\n", subtype="html")
+    parts = message.get_payload()
+    assert isinstance(parts, list)
+    html = parts[1]
+    assert isinstance(html, EmailMessage)
+    html.add_related(PICTURE, "image", "png", cid="<logo>", filename="logo.png")
+    message.add_attachment(
+        b"1,2\r\n" * 2000, maintype="text", subtype="csv", filename="z\u00e4hler.csv"
+    )
+    for number, part in enumerate(p for p in message.walk() if p.is_multipart()):
+        part.set_boundary(f"part-{number}")
+    return message
+
+
+def as_sent(message: EmailMessage) -> bytes:
+    """Give what must arrive: the message by its own policy, without Bcc."""
+    visible = deepcopy(message)
+    del visible["Bcc"]
+    return visible.as_bytes(policy=message.policy.clone(linesep="\r\n"))
+
+
+async def stored(postfix: PostfixServer, address: str, count: int = 1) -> list[bytes]:
+    """Wait for what the server stored for an address; trace fields taken off."""
+    octets = await to_thread.run_sync(postfix.stored, address, count)
+    return [without_trace(each) for each in octets]
+
+
+@everywhere
+@pytest.mark.parametrize("pipelining", ["off", "conformant", "eager"])
+@pytest.mark.parametrize("mechanism", [Login, Plain, None])
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_a_message_with_everything_is_stored_as_it_was_sent(
+    postfix: PostfixServer,
+    security: str,
+    mechanism: Callable[[str, str], Mechanism] | None,
+    pipelining: str,
+) -> None:
+    bob, hidden = mailbox(), mailbox()
+    message = full_message(bob, bcc=hidden)
+    before = message.as_bytes()
+    async with client(
+        postfix, mechanism, security=security, pipelining=pipelining
+    ) as sending:
+        receipt = await sending.send(message)
+    assert receipt.accepted == (bob, hidden)
+    assert receipt.tls is not None
+    assert receipt.tls.version in {"TLSv1.2", "TLSv1.3"}
+    assert receipt.queue_id is not None
+    assert receipt.queue_id in postfix.log()
+    assert message.as_bytes() == before
+    for address in (bob, hidden):
+        assert await stored(postfix, address) == [as_sent(message)]
+    assert b"Bcc" not in as_sent(message)
+
+
+@everywhere
+async def test_who_is_refused_does_not_keep_the_message_from_the_others(
+    postfix: PostfixServer,
+) -> None:
+    bob, carol = mailbox(), mailbox()
+    message = full_message(bob, REFUSED, carol, bcc=mailbox())
+    async with client(postfix) as sending:
+        receipt = await sending.send(message, recipients=[bob, REFUSED, carol])
+        assert receipt.accepted == (bob, carol)
+        (refused,) = receipt.refused
+        assert (refused.address, refused.outcome) == (REFUSED, Outcome.REFUSED)
+        assert refused.reply is not None
+        assert refused.reply.code == 550
+        with pytest.raises(RecipientsRefused) as info:
+            receipt.raise_for_refused()
+        assert info.value.recipients == receipt.recipients
+        with pytest.raises(RecipientsRefused):
+            await sending.send(message, recipients=[bob, REFUSED], all_or_nothing=True)
+        with pytest.raises(RecipientsRefused):
+            await sending.send(message, recipients=REFUSED)
+    assert await stored(postfix, bob) == [as_sent(message)]
+
+
+@everywhere
+async def test_a_wrong_password_is_final(postfix: PostfixServer) -> None:
+    events: list[Event] = []
+    context = ssl.create_default_context(cafile=str(postfix.ca_pem))
+    async with SMTPClient(
+        *(postfix.host, postfix.submission_port),
+        security="starttls",
+        ssl_context=context,
+        username=postfix.username,
+        password="not it",
+        on_event=events.append,
+    ) as sending:
+        with pytest.raises(AuthenticationFailed) as info:
+            await sending.send(full_message(mailbox(), bcc=mailbox()))
+    assert info.value.reply is not None
+    assert info.value.reply.code == 535
+    assert not info.value.temporary
+    said = [event.command for event in events if isinstance(event, CommandSent)]
+    assert sum(line.startswith("AUTH") for line in said) == 1
+
+
+@everywhere
+@pytest.mark.parametrize("pipelining", ["conformant", "eager"])
+async def test_large_and_streamed_messages(
+    postfix: PostfixServer, pipelining: str
+) -> None:
+    bob = mailbox()
+    octets = b"Subject: large\r\n\r\n" + b".a line of some length\r\n" * 200_000
+
+    async def blocks() -> AsyncIterator[bytes]:
+        for start in range(0, len(octets), 100_001):
+            yield octets[start : start + 100_001]
+
+    async with client(postfix, pipelining=pipelining) as sending:
+        for source in (octets, blocks(), octets.splitlines(keepends=True)):
+            receipt = await sending.send(source, sender=SENDER, recipients=bob)
+            assert receipt.accepted == (bob,)
+    assert await stored(postfix, bob, 3) == [octets] * 3
+
+
+@everywhere
+async def test_many_recipients_and_their_options(postfix: PostfixServer) -> None:
+    addresses = [mailbox() for _ in range(150)]
+    message = full_message(addresses[0], bcc=mailbox())
+    recipients = [Recipient(address, notify="NEVER") for address in addresses]
+    async with client(postfix) as sending:
+        receipt = await sending.send(message, recipients=recipients)
+    assert receipt.accepted == tuple(addresses)
+    for address in (addresses[0], addresses[-1]):
+        assert await stored(postfix, address) == [as_sent(message)]
+
+
+@everywhere
+async def test_many_tasks_share_few_connections(postfix: PostfixServer) -> None:
+    events: list[Event] = []
+    bob = mailbox()
+    async with (
+        client(postfix, max_connections=3, on_event=events.append) as sending,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(20):
+            group.start_soon(sending.send, full_message(bob, bcc=mailbox()))
+    opened = [event for event in events if isinstance(event, ConnectionOpened)]
+    assert 1 <= len(opened) <= 3
+    assert len(await stored(postfix, bob, 20)) == 20
+
+
+@everywhere
+@pytest.mark.usefixtures("postfix")
+async def test_a_server_that_is_gone() -> None:
+    other = await to_thread.run_sync(PostfixServer().start)
+    try:
+        sending = client(other, timeouts=10)
+        receipt = await sending.send(full_message(mailbox(), bcc=mailbox()))
+        assert receipt.attempts == 1
+    finally:
+        await to_thread.run_sync(other.stop)
+    with anyio.fail_after(20), pytest.raises(ConnectFailed) as info:
+        await sending.send(full_message(mailbox(), bcc=mailbox()))
+    assert {result.outcome for result in info.value.recipients} == {Outcome.NOT_SENT}
+    await sending.aclose()
