@@ -1,4 +1,4 @@
-"""A server that says exactly what a test wants, right or wrong, and notes what it hears.
+"""A server that says what a test wants, right or wrong, and notes what it hears.
 
 A script tells the answer to each verb; what it leaves out is answered well. It listens
 on loopback TCP, so that a reset is a reset. Its clients connect through a `Tap`, which
@@ -7,6 +7,7 @@ notes every single write: what never arrived was still written.
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 import ssl
@@ -20,13 +21,15 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Unpack
 
 import anyio
-from anyio.abc import ByteStream, Listener, SocketAttribute, SocketStream
+from anyio.abc import ByteStream, Listener, SocketAttribute, SocketStream, TaskGroup
 from anyio.streams.tls import TLSStream
 
 from esmtp_async import ClientOptions, SMTPClient, Timeouts
+from esmtp_async.testing import MemoryStream, memory_pipe
 
 NAME: Final = "client.example.test"
 BLOCK: Final = 65536
+PIPE: Final = 16384
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 _BROKEN: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 _END_OF_DATA: Final = re.compile(rb"(?:\A|\r\n)\.\r\n")
@@ -65,8 +68,8 @@ class Flood(NamedTuple):
     times: int
 
 
-#: Octets to say, seconds to be silent, or something else to do.
-Step = bytes | float | After | Flood | Act
+#: Octets to say, seconds to be silent, something to call, or something else to do.
+Step = bytes | float | After | Flood | Act | Callable[[], object]
 Answer = Step | tuple[Step, ...]
 #: By verb: the answer; or a list of them, one each time, the last for ever.
 Script = Mapping[str, Answer | list[Answer]]
@@ -112,6 +115,8 @@ class Heard:
         self.lines: list[bytes] = []
         #: Mail data, with the end of DATA's; each chunk of BDAT.
         self.contents: list[bytes] = []
+        #: Whole messages: the end of DATA's, or `BDAT n LAST`, was heard.
+        self.messages: list[bytes] = []
         #: Everything, once decrypted.
         self.octets = bytearray()
         #: `eof`, `reset`, or empty while the client is there.
@@ -193,6 +198,7 @@ class _Player:
         self._heard = heard
         self._server = server
         self._times: Counter[str] = Counter()
+        self._chunks = bytearray()
         self._mute = False
         self._said = 0
         self._buffer = bytearray()
@@ -213,6 +219,7 @@ class _Player:
         """Hear what the last answer allows the client to say, and answer it."""
         if said.startswith(b"354"):
             self._heard.contents.append(await self._data())
+            self._heard.messages.append(self._heard.contents[-1][:-3])
             return await self._answer("CONTENT")
         line = await self._line()
         self._heard.lines.append(line)
@@ -220,9 +227,14 @@ class _Player:
             return await self._answer("RESPONSE")
         verb = re.split(rb"[ :]", line)[0].decode("latin-1").upper()
         if verb == "BDAT":
-            size, last = re.fullmatch(rb"BDAT (\d+)( LAST)?", line, re.I).groups()  # type: ignore[union-attr]
+            _, size, *last = line.split()
             self._heard.contents.append(await self._take(int(size)))
+            self._chunks += self._heard.contents[-1]
             verb = "LAST" if last else "BDAT"
+            if last:
+                self._heard.messages.append(bytes(self._chunks))
+        elif verb in {"MAIL", "RSET"}:
+            self._chunks.clear()
         return await self._answer(verb)
 
     async def _answer(self, verb: str) -> bytes:
@@ -235,6 +247,8 @@ class _Player:
         steps = answer if isinstance(answer, tuple) else (answer,)
         for step in steps:
             await self._do(step)
+        if not self._server.collects:
+            await self._flush()
         return steps[0] if isinstance(steps[0], bytes) else b""
 
     async def _do(self, step: Step) -> None:
@@ -252,8 +266,10 @@ class _Player:
                 self._heard.flooded += len(step.octets)
         elif isinstance(step, Act):
             await self._act(step)
-        else:
+        elif isinstance(step, float):
             await anyio.sleep(step)
+        else:
+            step()
 
     async def _act(self, act: Act) -> None:
         match act:
@@ -270,6 +286,8 @@ class _Player:
                 return
             case Act.STALL:
                 await anyio.sleep_forever()
+            case Act.RST if isinstance(self._stream, MemoryStream):
+                self._stream.reset()
             case Act.RST:
                 raw = self._stream.extra(SocketAttribute.raw_socket)
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
@@ -293,6 +311,9 @@ class _Player:
             return
         octets = bytes(self._collected)
         self._collected.clear()
+        end, ending = self._server.end or (math.inf, HANG)
+        if last_words := self._said + len(octets) >= end:
+            octets = octets[: int(end) - self._said]
         borders = [cut - self._said for cut in self._server.cuts]
         inner = [border for border in sorted(borders) if 0 < border < len(octets)]
         self._said += len(octets)
@@ -300,6 +321,8 @@ class _Player:
             for start, end in pairwise((0, *inner, len(octets))):
                 await self._stream.send(octets[start:end])
                 await anyio.sleep(0.001 if inner else 0)
+            if last_words:
+                await self._act(ending)
         except _BROKEN:
             self._heard.end("reset")
             raise _Ended from None
@@ -345,9 +368,14 @@ class Server:
     def __init__(self, scripts: Sequence[Script], tls: ssl.SSLContext | None) -> None:
         self._scripts = scripts or [script()]
         self._tls = tls
+        self.group: TaskGroup
         self.port = 0
         #: Where what it says on a connection is cut into several writes.
         self.cuts: Iterable[int] = ()
+        #: Whether replies are collected until it has nothing more to answer.
+        self.collects = True
+        #: After how many octets it ends each connection, and how.
+        self.end: tuple[int, Act] | None = None
         #: What was heard, one a connection.
         self.heard: list[Heard] = []
         #: What the clients wrote, one a connection.
@@ -371,6 +399,13 @@ class Server:
         """Connect to it."""
         stream = await anyio.connect_tcp("127.0.0.1", self.port)
         self.taps.append(Tap(stream))
+        return self.taps[-1]
+
+    async def connect_in_memory(self) -> Tap:
+        """Connect to it by a pipe, whose buffers are small and bounded."""
+        near, far = memory_pipe(PIPE)
+        self.group.start_soon(self.serve, far)
+        self.taps.append(Tap(near))
         return self.taps[-1]
 
     def client(
@@ -399,6 +434,7 @@ async def serving(
     else:
         listener = await anyio.create_unix_listener(path)
     async with listener, anyio.create_task_group() as group:
+        server.group = group
         group.start_soon(listener.serve, server.serve)
         yield server
         group.cancel_scope.cancel()

@@ -87,7 +87,7 @@ class Connection:
         self._over = False  # nothing more is to be said
         self._mute = False  # nothing more can be said
         self._uploading = False
-        self._overheard = False  # octets that `_converse` has not looked at
+        self._overheard = False  # what `_converse` has not looked at yet
         self._stage = Stage.GREETING
         self._scope = anyio.CancelScope()
         self._timed = False  # the deadline is already that of the reply awaited
@@ -295,6 +295,7 @@ class Connection:
             while not self.session.eof:
                 await self._receive()
         self.session.receive_data(b"")
+        self._overheard = True
 
     def _limit(self, stage: Stage) -> None:
         """Begin a stage: note it, and set the deadline that bounds it."""

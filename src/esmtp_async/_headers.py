@@ -89,13 +89,31 @@ class Field:
     @property
     def mailboxes(self) -> list[str]:
         """Its addresses for the envelope; raises `InvalidInput` if it is defective."""
-        control = _CONTROL.search(self.text)
-        defects = [d for d in self.parsed.defects if isinstance(d, InvalidHeaderDefect)]
-        if control or defects:
-            why = f"it holds {control[0]!r}" if control else str(defects[0])
-            msg = f"{self.name} {self.text!r} cannot be read: {why}"
+        if self._doubt:
+            msg = f"{self.name} {self.text!r} cannot be read: {self._doubt}"
             raise InvalidInput(msg)
         return [_mailbox(address) for address in self.addresses]
+
+    @cached_property
+    def _doubt(self) -> str:
+        """Why its addresses may not be what was meant; empty if they are."""
+        if control := _CONTROL.search(self.text):
+            return f"it holds {control[0]!r}"
+        defects = [
+            str(defect)
+            for defect in self.parsed.defects
+            if isinstance(defect, InvalidHeaderDefect)
+        ]
+        if self.is_text and "=?" in self.text:
+            # Encoded words make up display names, where a defect of theirs does no
+            # harm; in an address they are not allowed (RFC 2047 §5), but decoded.
+            if not all(self._is_literal(address) for address in self.addresses):
+                return "an encoded word stands in an address"
+            defects = [defect for defect in defects if "encoded" not in defect]
+        return defects[0] if defects else ""
+
+    def _is_literal(self, address: Address) -> bool:
+        return any(f"{address.username}{end}@" in self.text for end in ("", '"'))
 
     @property
     def needs_utf8(self) -> bool:
@@ -132,11 +150,6 @@ class Header:
         """The Message-ID, or None."""
         ids = (f.text.strip() for f in self.fields if f.key == _MESSAGE_ID)
         return next(ids, None)
-
-    @property
-    def needs_utf8(self) -> bool:
-        """Whether an address in it is one that only UTF-8 can write (RFC 6532)."""
-        return any(field.needs_utf8 for field in self.fields)
 
     @property
     def sender(self) -> str:

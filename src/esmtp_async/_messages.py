@@ -249,7 +249,7 @@ class _Checked(AsyncIterator[bytes]):
 
 
 class _Gathered(AsyncIterator[bytes]):
-    """The blocks of an iterable, joined: a file gives lines, and a write each is slow."""
+    """The blocks of an iterable, joined, for a file gives lines."""
 
     def __init__(self, source: Iterable[object]) -> None:
         self._source = iter(source)

@@ -59,7 +59,7 @@ class Flattened:
             fields.append(Field("X-Mailer", x_mailer))
         try:
             self._message = _copy(message)
-            _fold(self._message, fields, utf8=header.needs_utf8)
+            _fold(self._message, fields)
             self._data = self._flatten()
             if _is_unfit(self._data.octets) or _has_binary_part(self._message):
                 self._data = self._reencoded(eight_bit=True)
@@ -121,11 +121,12 @@ def _is_composite(part: Message) -> bool:
 
 
 def _copy(message: Message) -> Message:
-    """Copy a tree of parts, and share what never changes: values and policies."""
+    """Copy a tree of parts, but of each part only what is changed in the copy."""
     shared: dict[int, object] = {}
-    for part, _ in _walk(message):
-        shared[id(part.policy)] = part.policy
-        shared.update((id(value), value) for _, value in part.raw_items())
+    for part in message.walk():
+        values = [value for _, value in part.raw_items()]
+        values += [v for v in vars(part).values() if not isinstance(v, (list, Message))]
+        shared.update((id(value), value) for value in values)
     return copy.deepcopy(message, shared)
 
 
@@ -162,8 +163,9 @@ class _Folded(str):
         return self.lines
 
 
-def _fold(message: Message, fields: list[Field], *, utf8: bool) -> None:
+def _fold(message: Message, fields: list[Field]) -> None:
     """Fold the header sections of all parts; that of the message becomes `fields`."""
+    utf8 = any(field.needs_utf8 for field in fields)
     for part, signed in _walk(message):
         top = part is message
         own = message.policy.clone(linesep="\r\n")
@@ -263,6 +265,8 @@ def _reencode(part: Message, *, eight_bit: bool) -> None:
         # Its parts are encoded; its label says what they may be (RFC 2045 §6.4).
         if encoding in {"8bit", "binary"}:
             _set_encoding(part, "8bit" if eight_bit else "7bit")
+        if not eight_bit:
+            part.preamble = part.epilogue = None  # for readers without MIME
         return
     text = part.get_payload()
     if encoding not in _KNOWN or not isinstance(text, str):
@@ -276,15 +280,14 @@ def _reencode(part: Message, *, eight_bit: bool) -> None:
 
 def _encode(part: Message, payload: bytes) -> None:
     """Encode a leaf in base64, or a text in quoted-printable if that is shorter."""
-    if part.get_content_maintype() == "text":
+    is_text = part.get_content_maintype() == "text"
+    if is_text:
         payload = Canonicalizer().feed(payload)
-        quoted = binascii.b2a_qp(payload)
-        if len(quoted) * 3 < len(payload) * 4:
-            _set_encoding(part, "quoted-printable")
-            part.set_payload(quoted.decode("ascii"))
-            return
-    _set_encoding(part, "base64")
-    part.set_payload(base64.encodebytes(payload).decode("ascii"))
+    encoding, encoded = "base64", base64.encodebytes(payload)
+    if is_text and len(quoted := binascii.b2a_qp(payload)) <= len(encoded):
+        encoding, encoded = "quoted-printable", quoted
+    _set_encoding(part, encoding)
+    part.set_payload(encoded.decode("ascii"))
 
 
 def _set_encoding(part: Message, encoding: str) -> None:

@@ -116,8 +116,7 @@ class Pool:
         try:
             pooled, close, keep = self._choose(fresh=fresh)
             self._idle[:] = keep
-            for dropped in close:
-                await dropped.connection.aclose()
+            await _drop(close)
             if pooled is None:
                 connection = await self._connect()
                 now = anyio.current_time()
@@ -156,3 +155,13 @@ class Pool:
         async with anyio.create_task_group() as group:
             for pooled in idle:
                 group.start_soon(self._leave, pooled.connection)
+
+
+async def _drop(spent: Sequence[Pooled]) -> None:
+    """Close connections all at once; even a cancellation leaves none open."""
+    if not spent:
+        return
+    with anyio.CancelScope(shield=True):
+        async with anyio.create_task_group() as group:
+            for pooled in spent:
+                group.start_soon(pooled.connection.aclose)

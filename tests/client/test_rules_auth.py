@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import traceback
 from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -248,10 +249,11 @@ async def test_U12_secrets_show_nowhere(
 ) -> None:
     caplog.set_level(0)
     events: list[Event] = []
-    options = LOGIN_ONLY if by == "auth" else IN_CLEAR
+    options = (LOGIN_ONLY if by == "auth" else IN_CLEAR).copy()
+    options["timeouts"] = Timeouts.each(1)
+    options["on_event"] = events.append
     async with serving(asking(**answers)) as server:
-        limits = Timeouts.each(0.2)
-        client = server.client(**options, timeouts=limits, on_event=events.append)
+        client = server.client(**options)
         async with client:
             try:
                 await send(client)
@@ -268,7 +270,7 @@ async def test_U12_secrets_show_nowhere(
 def test_U12_errors_of_the_constructor() -> None:
     user, host = USER, "example.test"
     url = f"smtp://{USER}:{PASSWORD}@{host}"
-    for make in (
+    makers: tuple[Callable[[], SMTPClient], ...] = (
         lambda: SMTPClient(host, username=user, password=PASSWORD, port=0),
         lambda: SMTPClient(host, username=user, password=PASSWORD, max_connections=0),
         lambda: SMTPClient(host, password=PASSWORD),
@@ -285,7 +287,8 @@ def test_U12_errors_of_the_constructor() -> None:
         lambda: SMTPClient(f"smtp://{USER}:x#{PASSWORD}@{host}"),
         lambda: SMTPClient(f"smtp://{USER}:x?{PASSWORD}@{host}"),
         lambda: SMTPClient(f"smtp://x/{USER}:{PASSWORD}@{host}"),
-    ):
+    )
+    for make in makers:
         with pytest.raises(InvalidInput) as info:
             make()
         assert_discreet(everything(info.value))

@@ -1,9 +1,9 @@
-"""Rows I1-I9, B1-B4 and B6-B10: what an app hands in, and what of it reaches the wire."""
+"""Rows I1-I9, B1-B4 and B6-B10: what an app hands in, and what goes out of it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from email import message_from_bytes, policy
 from email.message import EmailMessage, Message
 from itertools import product
@@ -13,13 +13,11 @@ from typing import Any, Final
 import pytest
 
 from esmtp_async import (
-    ClientOptions,
     InvalidInput,
     NotSupported,
     Plain,
     ProtocolViolation,
     Recipient,
-    RecipientsRefused,
     SendOptions,
     SMTPClient,
     Stage,
@@ -31,7 +29,6 @@ from tests.client.checks import (
     BOB,
     CAROL,
     MESSAGE,
-    Sending,
     assert_poisoned,
     failure,
     outcomes,
@@ -422,7 +419,7 @@ def test_wrong_arguments_of_the_client(arguments: dict[str, Any], told: str) -> 
     "stage", ["connect", "greeting", "command", "data", "block", "final", "quit"]
 )
 @pytest.mark.parametrize("value", [0, -1, nan, "5", None, True])
-def test_wrong_timeouts(stage: str, value: Any) -> None:
+def test_wrong_timeouts(stage: str, value: float) -> None:
     with pytest.raises(InvalidInput, match=rf"timeouts\.{stage} is "):
         Timeouts(**{stage: value})
 

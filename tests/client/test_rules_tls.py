@@ -48,7 +48,8 @@ BEHIND = offering("PIPELINING")
 
 def protected(**answers: Answer | list[Answer]) -> Script:
     """Give a script of a server that offers STARTTLS."""
-    return script(**{"EHLO": [BEFORE, BEHIND], **answers})
+    answers.setdefault("EHLO", [BEFORE, BEHIND])
+    return script(**answers)
 
 
 @everywhere
@@ -153,7 +154,7 @@ async def test_T5_no_helo_where_extensions_are_needed(code: int) -> None:
             {"security": "starttls"},
             {"username": "u", "password": "p", "allow_plaintext_auth": True},
         ):
-            async with server.client(**options) as client:  # type: ignore[arg-type]
+            async with server.client(**options) as client:
                 with pytest.raises(Exception, match="EHLO"):
                     await send(client)
         assert [tap.octets for tap in server.taps] == [HELLO, HELLO]
@@ -241,7 +242,8 @@ async def test_D4_a_reply_before_its_command_under_tls() -> None:
 @pytest.mark.parametrize("said", [(), (b"250 queued as 1",)])
 async def test_T12_truncation_is_no_reply(said: tuple[bytes, ...]) -> None:
     for verb in ("MAIL", "CONTENT"):
-        cut = protected(**{verb: (*said, CUT)})
+        answers: dict[str, Answer | list[Answer]] = {verb: (*said, CUT)}
+        cut = protected(**answers)
         async with serving(cut, protected(), tls=server_context()) as server:
             async with server.client(
                 security="starttls", ssl_context=client_context(), pipelining="off"

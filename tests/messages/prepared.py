@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from email.message import EmailMessage, Message
-from functools import partial
+from collections.abc import Callable
+from email import message_from_bytes, message_from_string, policy
+from email.message import EmailMessage
+from typing import Final
 
-import anyio
 import pytest
 
 from esmtp_async import InvalidInput, Recipients, Sendable, SendOptions
@@ -22,7 +23,7 @@ EIGHT_BIT = Extensions({"8BITMIME": ""})
 SEVEN_BIT = Extensions()
 
 
-def compose(message: Message | None = None, /, **fields: str) -> EmailMessage:
+def compose(**fields: str) -> EmailMessage:
     """Give a message from Alice to Bob with nothing left to add but these fields."""
     composed = EmailMessage()
     fields = {"From": ALICE, "To": BOB, "Date": DATE, "Message-ID": MESSAGE_ID} | fields
@@ -37,9 +38,14 @@ def prepared(
     recipients: Recipients | None = None,
     **options: str,
 ) -> Outgoing:
-    """Prepare a message."""
-    given = SendOptions(**options)
-    return anyio.run(partial(prepare, message, sender, recipients, given))
+    """Prepare a message that is in memory, which waits for nothing."""
+    preparing = prepare(message, sender, recipients, SendOptions(**options))
+    try:
+        preparing.send(None)
+    except StopIteration as end:
+        outgoing: Outgoing = end.value
+        return outgoing
+    raise AssertionError("it waits")
 
 
 def envelope(message: Sendable) -> tuple[str, list[str]]:
@@ -70,3 +76,40 @@ async def read(data: MailData) -> bytes:
     while piece := await data.read():
         pieces.append(piece)
     return b"".join(pieces)
+
+
+# Every way in which the same header section may be given.
+FORMS: Final[dict[str, Callable[[bytes], Sendable]]] = {
+    "EmailMessage": lambda source: message_from_bytes(source, policy=policy.default),
+    "SMTPUTF8": lambda source: message_from_bytes(source, policy=policy.SMTPUTF8),
+    "Message": message_from_bytes,
+    "bytes": lambda source: source,
+    "str": lambda source: source.decode(),
+    "EmailMessage from str": lambda source: message_from_string(
+        source.decode(), policy=policy.default
+    ),
+    "Message from str": lambda source: message_from_string(source.decode()),
+}
+
+
+def each_form(*lines: str) -> list[Sendable]:
+    source = "\r\n".join([*lines, "", "text", ""]).encode()
+    return [make(source) for make in FORMS.values()]
+
+
+def implied(*lines: str) -> tuple[str, list[str]]:
+    """Give the envelope, which is the same for every form."""
+    first, *others = [envelope(message) for message in each_form(*lines)]
+    assert others == [first] * len(others)
+    return first
+
+
+def paths(*lines: str) -> list[str]:
+    return implied(f"From: {ALICE}", *lines)[1]
+
+
+def refused(*lines: str) -> str:
+    """See every form refused, and give the reason, which is the same for each."""
+    first, *others = [refusal(message) for message in each_form(*lines)]
+    assert others == [first] * len(others)
+    return first

@@ -116,6 +116,7 @@ def test_U5_success_before_the_end_is_none(step: int) -> None:
     early = Turn(LOGIN_STEPS[step].client, "235 welcome")
     error = fail(LOGIN, *LOGIN_STEPS[:step], early)
     assert "the server did not ask for" in str(error)
+    assert error.reply == Reply(235, (b"welcome",))
 
 
 @LOGIN_STEP

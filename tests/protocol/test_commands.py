@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -191,6 +192,13 @@ def test_a_line_has_at_most_512_octets(command: type[Vrfy | Expn | Help]) -> Non
     for text in ("a" * (room + 1), "ü" * (room // 2 + 1)):
         with pytest.raises(InvalidInput, match="exceeds 512 octets"):
             command(text)
+
+
+@pytest.mark.parametrize("command", [Vrfy, Expn, Help])
+@pytest.mark.parametrize("bad", [b"bob", 5])
+def test_an_argument_is_text(command: Callable[[object], Command], bad: object) -> None:
+    with pytest.raises(InvalidInput, match=r"is of type (bytes|int), not str"):
+        command(bad)
 
 
 KEYWORDS = ["", "-A", "A B", "A=B", "A\r\nRSET", "Ä", "A_B", "A\0"]

@@ -39,6 +39,7 @@ GOOD = [
     "a@1.2.3",
     "a@[192.0.2.1]",
     "a@[IPv6:2001:db8::1]",
+    "a@[ipv6:2001:DB8::1]",
     "a@[IPv6:::ffff:192.0.2.1]",
     "a@[X-tag:any~thing!]",
     "jürgen@example.test",

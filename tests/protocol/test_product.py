@@ -41,10 +41,10 @@ SERVERS: Final = {
     [
         ("strict", 6, 15_886),
         ("lenient", 6, 16_257),
-        ("sloppy", 8, 94_212),
-        ("lmtp", 6, 18_033),
-        ("lmtp-of-three", 6, 20_000),
-        ("lmtp-sloppy", 8, 103_671),
+        ("sloppy", 7, 41_080),
+        ("lmtp", 6, 18_895),
+        ("lmtp-of-three", 6, 27_796),
+        ("lmtp-sloppy", 7, 47_173),
     ],
 )
 def test_session_and_server_agree_after_each_reply(

@@ -6,7 +6,7 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSStream
 
-from esmtp_async.testing import SMTPServer
+from esmtp_async.testing import ScriptedServer, SMTPServer
 
 #: Seconds that the server may take for anything.
 SOON = 5.0
@@ -60,7 +60,7 @@ class Talk:
                 except anyio.EndOfStream:
                     return self._received
 
-    async def start_tls(self, server: SMTPServer) -> None:
+    async def start_tls(self, server: SMTPServer | ScriptedServer) -> None:
         """Shake hands."""
         assert self._received == b""
         with anyio.fail_after(SOON):

@@ -21,7 +21,7 @@ async def test_chunks_are_joined_as_they_are() -> None:
         assert await talk.group(b"BDAT 0\r\n", 1) == [
             b"250 2.0.0 5 octets received\r\n"
         ]
-        replies = await talk.group(b"bdat 3 last\r\n\nx\rMAIL", 0)
+        await talk.send(b"bdat 3 last\r\n\nx\rMAIL")
         await talk.send(b" FROM:<c@x.test>\r\n")
         replies = [await talk.reply() for _ in range(2)]
         assert replies[0][:4] == b"554 "
@@ -31,8 +31,12 @@ async def test_chunks_are_joined_as_they_are() -> None:
         await talk.say("RCPT TO:<d@x.test>")
         await talk.send(b"BDAT 3\r\n.\r\nBDAT 0 LAST\r\n")
         assert [(await talk.reply())[:3] for _ in range(2)] == [b"250", b"250"]
+        assert (await talk.say("MAIL FROM:<c@x.test>"))[:3] == b"250"
     (stored,) = server.messages
     assert (stored.content, stored.via) == (b".\r\n", "BDAT")
+    said = [octets for side, octets in server.transcript[0] if side == "C"]
+    assert said[3:5] == [b"BDAT 5\r\n", b".\r\n.\r"]
+    assert said[-4:-1] == [b"BDAT 3\r\n", b".\r\n", b"BDAT 0 LAST\r\n"]
 
 
 @everywhere
@@ -68,7 +72,8 @@ async def test_a_refused_last_chunk_leaves_only_rset() -> None:
 async def test_bdat_in_the_group_of_its_envelope(*, eager: bool) -> None:
     async with SMTPServer(eager=eager) as server:
         talk = await talk_to(server, "EHLO c.test")
-        train = b"MAIL FROM:<a@x.test>\r\nRCPT TO:<b@x.test>\r\nBDAT 4 LAST\r\nhi\r\nRSET\r\n"
+        envelope = b"MAIL FROM:<a@x.test>\r\nRCPT TO:<b@x.test>\r\n"
+        train = envelope + b"BDAT 4 LAST\r\nhi\r\nRSET\r\n"
         replies = await talk.group(train * 2, 8)
         assert {reply[:3] for reply in replies} == {b"250"}
     assert [stored.content for stored in server.messages] == [b"hi\r\n"] * 2
@@ -105,4 +110,16 @@ async def test_bdat_when_every_recipient_was_refused() -> None:
         assert await talk.say("RCPT TO:<b@x.test>") == b"550 5.1.1 no\r\n"
         replies = await talk.group(b"BDAT 2 LAST\r\n\r\n", 1)
         assert replies[0].startswith(b"554 5.5.1 no RCPT was accepted")
+    assert (server.messages, server.violations) == ([], [])
+
+
+@everywhere
+async def test_chunks_that_are_too_large_together() -> None:
+    async with SMTPServer(max_message_size=5) as server:
+        talk = await talk_to(server, *ENVELOPE)
+        replies = await talk.group(b"BDAT 3\r\nabcBDAT 3\r\nabcBDAT 0 LAST\r\n", 3)
+        assert [reply[:9] for reply in replies] == [
+            *(b"250 2.0.0", b"552 5.3.4", b"503 5.5.1")
+        ]
+        assert (await talk.say("RSET"))[:3] == b"250"
     assert (server.messages, server.violations) == ([], [])

@@ -43,7 +43,7 @@ async def test_a_whole_conversation() -> None:
     )
     assert stored.content == b"Subject: x\r\n\r\n.x\r\n"
     assert stored.message["Subject"] == "x"
-    assert stored.message.get_content() == ".x\n"
+    assert stored.message.get_content() == ".x\r\n"
     assert (stored.username, stored.tls) == (None, False)
     assert (stored.connection, stored.via) == (1, "DATA")
     assert (server.violations, server.notes) == ([], [])
@@ -57,6 +57,10 @@ async def test_the_record_has_every_line_and_every_flight_in_order() -> None:
         await talk.group(group, 3)
         await talk.group(b"hi\r\n.\r\nRSET\r\n", 2)
         await talk.stream.aclose()
+    three_replies = (
+        b"250 sender ok\r\n250 recipient ok\r\n"
+        b"354 go ahead, and end with a lone dot\r\n"
+    )
     assert server.transcript == [
         [
             ("S", b"220 mail.example.test ESMTP ready\r\n"),
@@ -65,11 +69,7 @@ async def test_the_record_has_every_line_and_every_flight_in_order() -> None:
             ("C", b"MAIL FROM:<a@x.test>\r\n"),
             ("C", b"RCPT TO:<b@x.test>\r\n"),
             ("C", b"DATA\r\n"),
-            (
-                "S",
-                b"250 sender ok\r\n250 recipient ok\r\n"
-                b"354 go ahead, and end with a lone dot\r\n",
-            ),
+            ("S", three_replies),
             ("C", b"hi\r\n.\r\n"),
             ("C", b"RSET\r\n"),
             ("S", b"250 Ok: queued as 00000001\r\n250 ok\r\n"),
@@ -159,6 +159,17 @@ async def test_what_is_too_large_is_refused(mail: str, refusal: bytes | None) ->
             )
     assert reply == refusal
     assert (server.messages, server.violations) == ([], [])
+
+
+@everywhere
+async def test_what_is_just_small_enough_is_taken() -> None:
+    async with SMTPServer(extensions=["SIZE 100"]) as server:
+        talk = await talk_to(server, HELLO, "MAIL FROM:<a@x.test> SIZE=100")
+        await talk.say("RCPT TO:<b@x.test>")
+        await talk.say("DATA")
+        await talk.send(b"x" * 98 + b"\r\n.\r\n")
+        assert (await talk.reply())[:3] == b"250"
+    assert server.violations == []
 
 
 @everywhere

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import ssl
 from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack
+from functools import cached_property
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
@@ -15,6 +17,7 @@ from esmtp_async._client import SMTPClient
 from esmtp_async._settings import ClientOptions
 from esmtp_async.testing._pipes import memory_pipe
 from esmtp_async.testing._store import Said
+from esmtp_async.testing._tls import Authority
 from esmtp_async.testing._wire import Wire
 
 #: Seconds to serve what clients have sent before the server was left.
@@ -30,7 +33,11 @@ class Host(ABC):
     """
 
     def __init__(
-        self, *, idle_timeout: float = math.inf, fragment: int | None = None
+        self,
+        *,
+        hostname: str = "mail.example.test",
+        idle_timeout: float = math.inf,
+        fragment: int | None = None,
     ) -> None:
         #: The TCP port, once the server listens.
         self.port: int | None = None
@@ -40,6 +47,7 @@ class Host(ABC):
         self.peak_connections = 0
         #: What was said on each connection.
         self.transcript: list[list[Said]] = []
+        self._hostname = hostname
         self._idle_timeout = idle_timeout
         self._fragment = fragment
         self._open: set[Wire] = set()
@@ -52,6 +60,16 @@ class Host(ABC):
     @abstractmethod
     async def _converse(self, wire: Wire, number: int) -> None:
         """Hold the `number`th conversation; the wire is closed behind it."""
+
+    @cached_property
+    def authority(self) -> Authority:
+        """The throw-away certificate authority of this server."""
+        return Authority(self._hostname)
+
+    @property
+    def client_context(self) -> ssl.SSLContext:
+        """A TLS context for clients, which trusts this server and no other."""
+        return self.authority.client_context
 
     @property
     def open_connections(self) -> int:
@@ -77,11 +95,11 @@ class Host(ABC):
         while self._open:
             await self._changed.wait()
 
-    def _client(self, scheme: str, name: str, options: ClientOptions) -> SMTPClient:
+    def _client(self, scheme: str, options: ClientOptions) -> SMTPClient:
         if self.port is not None:
             return SMTPClient(f"{scheme}://127.0.0.1:{self.port}", **options)
         options.setdefault("connect", self.connect)
-        return SMTPClient(f"{scheme}://{name}", **options)
+        return SMTPClient(f"{scheme}://{self._hostname}", **options)
 
     async def bind(self, address: str, port: int) -> None:
         """Listen on TCP, until the server is left."""

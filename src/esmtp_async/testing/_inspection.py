@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
 from esmtp_async.testing._store import Parameters
 
-_LONE_CR_OR_LF: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
-_LONG_LINE: Final = re.compile(rb"[^\r\n]{999}")
+#: RFC 5321 §4.5.3.1.6, without CRLF.
+_MAX_LINE: Final = 998
 
 
 def unstuff(lines: bytes) -> tuple[bytes, bool]:
@@ -29,7 +28,7 @@ def is_binary(parameters: Parameters) -> bool:
 
 def has_lone_line_end(content: bytes) -> bool:
     """Tell whether a CR or LF stands without the other (RFC 5321 §2.3.8)."""
-    return _LONE_CR_OR_LF.search(content) is not None
+    return not content.count(b"\r") == content.count(b"\n") == content.count(b"\r\n")
 
 
 def breaches(content: bytes, parameters: Parameters) -> Iterator[str]:
@@ -46,7 +45,7 @@ def breaches(content: bytes, parameters: Parameters) -> Iterator[str]:
         yield "the mail data do not end in CRLF"
     if has_lone_line_end(content):
         yield "a CR or LF by itself in the mail data"
-    elif _LONG_LINE.search(content):
+    elif max(map(len, content.split(b"\r\n"))) > _MAX_LINE:
         yield "a line of more than 998 octets and CRLF"
     if not content.isascii() and not _declares_8bit(parameters):
         yield "octets above 127 without BODY=8BITMIME"

@@ -99,13 +99,13 @@ _MARKS: Final[dict[str, tuple[Action, Callable[[str], bytes]]]] = {
     "--": (Action.PAUSE, _nothing),
 }
 
-#: What each directive takes behind its name.
+#: Name of a directive to its action, and to the form of what it takes.
 _DIRECTIVES: Final = {
-    Action.EOF: r"",
-    Action.RST: r"",
-    Action.HANG: r"",
-    Action.TLS: r"",
-    Action.WAIT: r"\d+(\.\d+)?",
+    "eof": (Action.EOF, r""),
+    "rst": (Action.RST, r""),
+    "hang": (Action.HANG, r""),
+    "tls": (Action.TLS, r""),
+    "wait": (Action.WAIT, r"\d+(\.\d+)?"),
 }
 
 
@@ -120,8 +120,10 @@ def _read(number: int, line: str, before: Step | None) -> Step:
     mark, _, text = line.partition(" ")
     if mark == "S!":
         name, _, argument = text.partition(" ")
-        action = Action(name)
-        if not re.fullmatch(_DIRECTIVES[action], argument):
+        if name not in _DIRECTIVES:
+            raise ValueError(f"{name!r} is no directive")
+        action, form = _DIRECTIVES[name]
+        if not re.fullmatch(form, argument):
             raise ValueError(f"{argument!r} behind {name}")
         return Step(number, action, argument)
     if mark not in _MARKS:
@@ -156,7 +158,7 @@ class Script:
                 continue
             try:
                 step = _read(number, content, steps[-1] if steps else None)
-            except (ValueError, KeyError, re.error) as error:
+            except (ValueError, re.error) as error:
                 raise ValueError(f"{name}:{number}: {content!r}: {error}") from error
             steps.append(step)
         return cls(name, tuple(steps))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import cached_property
 from typing import NoReturn, Unpack
 
 import anyio
@@ -15,7 +13,6 @@ from esmtp_async._client import SMTPClient
 from esmtp_async._settings import ClientOptions
 from esmtp_async.testing._hosting import Host
 from esmtp_async.testing._script import Action, Script, Step
-from esmtp_async.testing._tls import Authority
 from esmtp_async.testing._wire import Gone, Hangup, Idle, Wire
 
 
@@ -45,22 +42,11 @@ class ScriptedServer(Host):
         Raises:
             ValueError: for a script that cannot be read.
         """
-        super().__init__(idle_timeout=timeout, fragment=fragment)
+        super().__init__(hostname=hostname, idle_timeout=timeout, fragment=fragment)
         self._scripts = [
             Script.parse(script) if isinstance(script, str) else script
             for script in scripts
         ]
-        self._hostname = hostname
-
-    @cached_property
-    def authority(self) -> Authority:
-        """The throw-away certificate authority of this server."""
-        return Authority(self._hostname)
-
-    @property
-    def client_context(self) -> ssl.SSLContext:
-        """A TLS context for clients, which trusts this server and no other."""
-        return self.authority.client_context
 
     def client(self, **options: Unpack[ClientOptions]) -> SMTPClient:
         """Make a client for this server: over TCP if it listens, else in memory.
@@ -74,7 +60,7 @@ class ScriptedServer(Host):
             client_hostname="client.example.test",
         )
         defaults.update(options)
-        return self._client("smtp", self._hostname, defaults)
+        return self._client("smtp", defaults)
 
     async def _converse(self, wire: Wire, number: int) -> None:
         if number > len(self._scripts):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import ssl
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Final, Unpack
 
 from esmtp_async._client import SMTPClient
@@ -15,7 +13,6 @@ from esmtp_async.testing._rules import Rule, RuleBook
 from esmtp_async.testing._session import Conversation
 from esmtp_async.testing._settings import DEFAULT_EXTENSIONS, Settings
 from esmtp_async.testing._store import Ledger, StoredMessage
-from esmtp_async.testing._tls import Authority
 from esmtp_async.testing._wire import Wire
 
 #: Octets; what keeps a runaway client from filling the memory.
@@ -74,7 +71,9 @@ class SMTPServer(Host):
         Raises:
             ValueError: for a mechanism that does not exist.
         """
-        super().__init__(idle_timeout=idle_timeout, fragment=fragment)
+        super().__init__(
+            hostname=hostname, idle_timeout=idle_timeout, fragment=fragment
+        )
         self._settings = Settings(
             hostname=hostname,
             lmtp=lmtp,
@@ -113,16 +112,6 @@ class SMTPServer(Host):
         """The rules, which may be changed at any time."""
         return self._rules.rules
 
-    @cached_property
-    def authority(self) -> Authority:
-        """The throw-away certificate authority of this server."""
-        return Authority(self._settings.hostname)
-
-    @property
-    def client_context(self) -> ssl.SSLContext:
-        """A TLS context for clients, which trusts this server and no other."""
-        return self.authority.client_context
-
     def client(self, **options: Unpack[ClientOptions]) -> SMTPClient:
         """Make a client for this server: over TCP if it listens, else in memory.
 
@@ -142,7 +131,7 @@ class SMTPServer(Host):
                 defaults["allow_plaintext_auth"] = not settings.auth_needs_tls
         defaults.update(options)
         scheme = "lmtp" if settings.lmtp else "smtp"
-        return self._client(scheme, settings.hostname, defaults)
+        return self._client(scheme, defaults)
 
     async def _converse(self, wire: Wire, number: int) -> None:
         conversation = Conversation(

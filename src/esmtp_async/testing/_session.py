@@ -166,7 +166,7 @@ class Conversation:
         )
         if said.startswith(b"220"):
             await self._secure()
-            self._transactions.forget()
+            # EHLO, which has to come first now, ends the transaction.
             self._dialogue.offered = {}
 
     def _agree_to_tls(self, argument: str) -> Answer:

@@ -11,7 +11,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import anyio
@@ -56,11 +56,6 @@ def _peer() -> Iterator[None]:
         raise Gone(repr(error)) from error
 
 
-def _unless_gone() -> AbstractContextManager[None]:
-    """Pass over a socket that is closed already; uvloop has a ValueError for it."""
-    return suppress(OSError, ValueError)
-
-
 class Wire:
     """A stream with a buffer before and behind it, and a record of what was said."""
 
@@ -103,7 +98,8 @@ class Wire:
 
     def hear(self, octets: bytes) -> None:
         """Put octets of the client on record, as they may be shown."""
-        self._transcript.append(Said("C", octets))
+        if octets:
+            self._transcript.append(Said("C", octets))
 
     def reply(self, octets: bytes) -> None:
         """Collect a reply; it is written before the next wait for input."""
@@ -248,8 +244,8 @@ class Wire:
         if isinstance(self._transport, MemoryStream):
             self._transport.end_input()
         else:
-            with _unless_gone():
-                self._raw_socket.shutdown(socket.SHUT_RD)
+            with suppress(OSError), self._socket() as duplicate:
+                duplicate.shutdown(socket.SHUT_RD)
 
     async def reset(self) -> None:
         """Break the connection off, with RST where there is one."""
@@ -258,12 +254,17 @@ class Wire:
             self._transport.reset()
         else:
             on_for_no_time = struct.pack("ii", 1, 0)
-            with _unless_gone():
-                self._raw_socket.setsockopt(
+            with suppress(OSError), self._socket() as duplicate:
+                duplicate.setsockopt(
                     socket.SOL_SOCKET, socket.SO_LINGER, on_for_no_time
                 )
         await anyio.aclose_forcefully(self._transport)
 
-    @property
-    def _raw_socket(self) -> socket.socket:
-        return self._transport.extra(SocketAttribute.raw_socket)
+    def _socket(self) -> socket.socket:
+        """Duplicate the socket: uvloop lets nobody at the original.
+
+        Raises:
+            OSError: if it is closed.
+        """
+        raw = self._transport.extra(SocketAttribute.raw_socket)
+        return socket.fromfd(raw.fileno(), raw.family, raw.type)

@@ -1,0 +1,379 @@
+"""The driver: what goes out in one write, what a stage may take, who is heard last."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import anyio
+import pytest
+
+from esmtp_async import (
+    ClientOptions,
+    ConnectionLost,
+    OutcomeUnknown,
+    Pipelining,
+    SenderRefused,
+    SMTPError,
+    Stage,
+    StageTimeout,
+    Timeouts,
+)
+from tests.backends import everywhere
+from tests.client.certificates import client_context, server_context
+from tests.client.checks import BOB, CAROL, MESSAGE, failure, outcomes, send
+from tests.raw import (
+    EOF,
+    HANG,
+    STALL,
+    TLS,
+    Act,
+    After,
+    Answer,
+    Flood,
+    Script,
+    Tap,
+    offering,
+    script,
+    serving,
+)
+
+MANY: Final = [f"user{number}@example.test" for number in range(250)]
+MAIL: Final = b"MAIL FROM:<alice@example.test>\r\n"
+RCPT: Final = b"RCPT TO:<bob@example.test>\r\n"
+RCPT_TOO: Final = b"RCPT TO:<carol@example.test>\r\n"
+DATA: Final = b"DATA\r\n"
+CONTENT: Final = MESSAGE + b".\r\n"
+LAST: Final = b"BDAT %d LAST\r\n" % len(MESSAGE) + MESSAGE
+
+
+async def halves(message: bytes) -> AsyncIterator[bytes]:
+    """Give a message in two blocks."""
+    middle = len(message) // 2
+    yield message[:middle]
+    yield message[middle:]
+
+
+# Flights (design: what a message costs in writes)
+
+
+@everywhere
+@pytest.mark.parametrize(
+    ("pipelining", "keywords", "flights"),
+    [
+        ("off", ["PIPELINING"], [MAIL, RCPT, RCPT_TOO, DATA, CONTENT]),
+        ("conformant", [], [MAIL, RCPT, RCPT_TOO, DATA, CONTENT]),
+        ("conformant", ["PIPELINING"], [MAIL + RCPT + RCPT_TOO + DATA, CONTENT]),
+        (
+            "conformant",
+            ["PIPELINING", "CHUNKING"],
+            [MAIL + RCPT + RCPT_TOO + DATA, CONTENT],
+        ),
+        ("eager", ["PIPELINING"], [MAIL + RCPT + RCPT_TOO + DATA, CONTENT]),
+        ("eager", ["PIPELINING", "CHUNKING"], [MAIL + RCPT + RCPT_TOO + LAST]),
+        ("eager", ["CHUNKING"], [MAIL, RCPT, RCPT_TOO, LAST]),
+    ],
+)
+async def test_flights_of_a_message(
+    pipelining: Pipelining, keywords: list[str], flights: list[bytes]
+) -> None:
+    async with serving(script(EHLO=offering(*keywords))) as server:
+        async with server.client(pipelining=pipelining) as client:
+            await client.probe()
+            writes = server.taps[0].writes
+            before = len(writes)
+            for _ in range(3):
+                await send(client, recipients=[BOB, CAROL])
+                assert writes[before:] == flights
+                before = len(writes)
+
+
+@everywhere
+async def test_flights_of_a_stream() -> None:
+    half = len(MESSAGE) // 2
+    first, second = MESSAGE[:half], MESSAGE[half:]
+    chunks = [b"BDAT %d\r\n%b" % (len(part), part) for part in (first, second)]
+    data = script(EHLO=offering("PIPELINING"))
+    bdat = script(EHLO=offering("PIPELINING", "CHUNKING"))
+    async with serving(data, bdat) as server:
+        async with server.client(max_messages_per_connection=1) as client:
+            await send(client, halves(MESSAGE))
+            await send(client, halves(MESSAGE))
+        # The end is a write of its own: the commit point is as late as can be.
+        assert server.taps[0].writes[1:5] == [
+            MAIL + RCPT + DATA,
+            first,
+            second,
+            b".\r\n",
+        ]
+        # Chunks only after all replies to MAIL and RCPT (RFC 3030 section 2).
+        assert server.taps[1].writes[1] == MAIL + RCPT
+        assert b"".join(server.taps[1].writes[2:-1]) == b"".join(
+            [*chunks, b"BDAT 0 LAST\r\n"]
+        )
+
+
+@everywhere
+async def test_flights_of_eager_leave_large_messages_out() -> None:
+    chunking = script(EHLO=offering("PIPELINING", "CHUNKING"))
+    large = b"Subject: x\r\n\r\n" + b"x" * 65536 + b"\r\n"
+    async with serving(chunking) as server:
+        async with server.client(pipelining="eager") as client:
+            await send(client, large)
+            assert server.taps[0].writes[1] == MAIL + RCPT
+            assert server.heard[0].messages == [large]
+
+
+@everywhere
+async def test_flights_within_the_window() -> None:
+    async with serving(script()) as server, server.client() as client:
+        receipt = await send(client, recipients=MANY)
+        assert len(receipt.accepted) == 250
+        groups = [write.count(b"\r\n") for write in server.taps[0].writes[1:-1]]
+        assert groups[0] == 100
+        assert sum(groups) == 252
+        assert max(groups) == 100
+
+
+# Stages
+
+
+TLS_CLIENT: Final[ClientOptions] = {"ssl_context": client_context()}
+AUTH: Final[ClientOptions] = {
+    "username": "u",
+    "password": "p",
+    "allow_plaintext_auth": True,
+}
+
+
+@everywhere
+@pytest.mark.parametrize(
+    ("limit", "stage", "answers", "options"),
+    [
+        ("greeting", Stage.GREETING, {"CONNECT": HANG}, {}),
+        ("command", Stage.HELLO, {"EHLO": HANG}, {}),
+        (
+            "command",
+            Stage.STARTTLS,
+            {"EHLO": offering("STARTTLS"), "STARTTLS": HANG},
+            TLS_CLIENT,
+        ),
+        (
+            "command",
+            Stage.TLS,
+            {"EHLO": offering("STARTTLS"), "STARTTLS": (b"220 go\r\n", STALL)},
+            TLS_CLIENT,
+        ),
+        ("command", Stage.TLS, {"CONNECT": STALL}, {**TLS_CLIENT, "security": "tls"}),
+        ("command", Stage.AUTH, {"EHLO": offering("AUTH PLAIN"), "AUTH": HANG}, AUTH),
+        ("command", Stage.MAIL, {"MAIL": HANG}, {}),
+        ("command", Stage.RCPT, {"RCPT": HANG}, {}),
+        ("data", Stage.DATA, {"DATA": HANG}, {}),
+        ("command", Stage.RSET, {"DATA": b"554 no\r\n", "RSET": HANG}, {}),
+    ],
+)
+async def test_stage_timeouts(
+    limit: str,
+    stage: Stage,
+    answers: dict[str, Answer | list[Answer]],
+    options: ClientOptions,
+) -> None:
+    impatient = options.copy()
+    impatient["timeouts"] = Timeouts(**{limit: 0.15})
+    async with serving(script(**answers), script()) as server:
+        async with server.client(**impatient) as client:
+            if stage is Stage.RSET:
+                with pytest.raises(SMTPError):
+                    await send(client)
+            start = anyio.current_time()
+            error = await failure(client, StageTimeout)
+            assert 0.14 <= anyio.current_time() - start < 1.5
+            assert error.stage is stage
+            assert error.temporary
+            assert error.retry_safe
+            assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
+            assert isinstance(error, TimeoutError)
+            assert server.taps[0].closed == 1
+
+
+@everywhere
+async def test_stage_timeout_of_connecting() -> None:
+    async def connect() -> Tap:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with serving() as server:
+        async with server.client(
+            connect=connect, timeouts=Timeouts(connect=0.05)
+        ) as client:
+            error = await failure(client, StageTimeout)
+            assert error.stage is Stage.CONNECT
+            assert "0.05 s" in str(error)
+
+
+@everywhere
+async def test_stage_timeout_of_the_final_reply() -> None:
+    async with serving(script(CONTENT=HANG), script()) as server:
+        async with server.client(timeouts=Timeouts(final=0.1)) as client:
+            error = await failure(client, OutcomeUnknown)
+            assert error.stage is Stage.FINAL
+            assert type(error.__cause__) is StageTimeout
+            assert server.taps[0].closed == 1
+
+
+@everywhere
+async def test_E11_a_reply_that_drips_has_one_deadline() -> None:
+    drip: Answer = (*(step for _ in range(40) for step in (b"2", 0.04)), HANG)
+    async with serving(script(EHLO=drip)) as server:
+        async with server.client(timeouts=Timeouts(command=0.3)) as client:
+            start = anyio.current_time()
+            error = await failure(client, StageTimeout)
+            assert error.stage is Stage.HELLO
+            assert 0.29 <= anyio.current_time() - start < 0.6
+
+
+@everywhere
+async def test_each_reply_has_a_deadline_of_its_own() -> None:
+    slow = script(RCPT=(0.1, b"250 ok\r\n"))
+    async with serving(slow) as server:
+        server.collects = False
+        async with server.client(timeouts=Timeouts(command=0.2)) as client:
+            receipt = await send(client, recipients=MANY[:5])
+            assert len(receipt.accepted) == 5
+
+
+@everywhere
+@pytest.mark.parametrize("source", ["bytes", "stream"])
+async def test_E12_a_server_that_does_not_read(source: str) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 65536
+
+    deaf = script(DATA=(b"354 go\r\n", After(1), STALL))
+    async with serving(deaf, script()) as server:
+        async with server.client(
+            connect=server.connect_in_memory, timeouts=Timeouts(block=0.2)
+        ) as client:
+            big = b"Subject: big\r\n\r\n" + b"x" * 300_000
+            message = endless() if source == "stream" else big
+            error = await failure(client, StageTimeout, message)
+            assert error.stage is Stage.CONTENT
+            assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
+            assert b"\r\n.\r\n" not in server.taps[0].octets
+            assert server.taps[0].closed == 1
+
+
+@everywhere
+async def test_a_slow_upload_that_makes_progress_goes_on() -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            await anyio.sleep(0.1)
+            yield b"x" * 100
+
+    async with serving(script()) as server:
+        async with server.client(timeouts=Timeouts(block=0.3)) as client:
+            assert (await send(client, slow())).accepted == (BOB,)
+
+
+# Writing and reading at once
+
+
+class BrokenTap(Tap):
+    """A stream that breaks at its n-th write, while it can still be read."""
+
+    breaks_at = 2
+
+    async def send(self, item: bytes) -> None:
+        if len(self.writes) + 1 == self.breaks_at:
+            await anyio.lowlevel.checkpoint()
+            raise anyio.BrokenResourceError
+        await super().send(item)
+
+
+@everywhere
+@pytest.mark.parametrize("words", [b"421 4.3.2 overloaded\r\n", b"554 go away\r\n"])
+async def test_last_words_after_a_failed_write(words: bytes) -> None:
+    leaving = script(EHLO=(offering("PIPELINING"), 0.05, words, EOF))
+    async with serving(leaving) as server:
+
+        async def connect() -> BrokenTap:
+            return BrokenTap(await anyio.connect_tcp("127.0.0.1", server.port))
+
+        async with server.client(connect=connect) as client:
+            error = await failure(client, SenderRefused)
+            assert outcomes(error.recipients) == [("bob", "REFUSED", int(words[:3]))]
+
+
+@everywhere
+@pytest.mark.parametrize("ending", [HANG, EOF])
+async def test_no_last_words_after_a_failed_write(ending: Act) -> None:
+    silent = script(EHLO=(offering("PIPELINING"), ending))
+    async with serving(silent) as server:
+
+        async def connect() -> BrokenTap:
+            return BrokenTap(await anyio.connect_tcp("127.0.0.1", server.port))
+
+        async with server.client(connect=connect) as client:
+            start = anyio.current_time()
+            error = await failure(client, ConnectionLost)
+            assert anyio.current_time() - start < 1.5
+            assert error.stage is Stage.MAIL
+            assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
+
+
+@everywhere
+async def test_a_reply_overheard_as_the_last_octets_go_out() -> None:
+    """The reply comes while the dot is still being written, and is not missed."""
+    prompt = script(CONTENT=b"250 ok\r\n")
+    async with serving(prompt) as server:
+
+        class Lingering(Tap):
+            async def send(self, item: bytes) -> None:
+                await super().send(item)
+                if item == b".\r\n":
+                    await anyio.sleep(0.05)
+
+        async def connect() -> Tap:
+            return Lingering(await anyio.connect_tcp("127.0.0.1", server.port))
+
+        async with server.client(connect=connect, timeouts=1.0) as client:
+            start = anyio.current_time()
+            receipt = await send(client, halves(MESSAGE))
+            assert outcomes(receipt.recipients) == [("bob", "ACCEPTED", 250)]
+            assert anyio.current_time() - start < 0.9
+
+
+@everywhere
+async def test_part_of_a_reply_overheard_stops_the_upload() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 65536
+
+    early: Script = script(
+        DATA=(b"354 go\r\n", After(65536), b"55", 0.05, b"2 too big\r\n", HANG)
+    )
+    async with serving(early) as server, server.client() as client:
+        with pytest.raises(SMTPError) as info:
+            await send(client, endless())
+        assert outcomes(info.value.recipients) == [("bob", "REFUSED", 552)]
+
+
+@everywhere
+async def test_a_flood_does_not_stop_the_deadline() -> None:
+    flood = script(EHLO=(Flood(b"250-x\r\n", times=200), HANG))
+    async with serving(flood) as server:
+        async with server.client(timeouts=Timeouts(command=0.2)) as client:
+            error = await failure(client, StageTimeout)
+            assert error.stage is Stage.HELLO
+
+
+@everywhere
+async def test_tls_records_are_no_progress_of_a_reply() -> None:
+    talk = script(CONNECT=(TLS, b"220 x\r\n"), EHLO=(b"250-", 0.1, b"x", HANG))
+    async with serving(talk, tls=server_context()) as server:
+        async with server.client(
+            security="tls", ssl_context=client_context(), timeouts=Timeouts(command=0.2)
+        ) as client:
+            start = anyio.current_time()
+            await failure(client, StageTimeout)
+            assert anyio.current_time() - start < 0.6
