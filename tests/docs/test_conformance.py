@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from tests.transcript import transcripts
+
 from .pages import DOCS
 
 PAGE: Final = DOCS / "conformance.md"
@@ -29,6 +31,7 @@ _CITATION: Final = re.compile(
 )
 _HEADING: Final = re.compile(r"#+ (?P<title>(?:RFC (?P<rfc>\d+))?.*)")
 _TEST: Final = re.compile(r"`((?:\w+/)*test_\w+\.py)::(test_\w+)`")
+_TRANSCRIPT: Final = re.compile(r"`(transcripts/[\w-]+\.txt)`")
 
 
 class Row(NamedTuple):
@@ -73,8 +76,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 @cache
-def tests_of(path: Path) -> frozenset[str]:
-    """Name the tests that a file defines, the twins on trio among them."""
+def defined(path: Path) -> frozenset[str]:
+    """Name the functions of a file, the tests' twins on trio among them."""
     names: set[str] = set()
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -118,30 +121,39 @@ def test_every_row_has_a_test_or_is_not_done() -> None:
         assert len(row.cells) == 3, row
         assert all(row.cells), row
         if row.title != "Not done":
-            tests = row.cells[2].split(", ")
-            assert all(map(_TEST.fullmatch, tests)), row
-            assert len(set(tests)) == len(tests), row
+            named = row.cells[2].split(", ")
+            tests = list(filter(_TEST.fullmatch, named))
+            assert tests, row
+            assert named == tests + list(filter(_TRANSCRIPT.fullmatch, named)), row
+            assert len(set(named)) == len(named), row
 
 
 def test_every_test_of_the_page_exists() -> None:
     named = set(_TEST.findall(PAGE.read_text("utf-8")))
     assert len(named) > 100
     for file, test in sorted(named):
-        assert test in tests_of(TESTS / file), f"{file}::{test}"
+        assert test in defined(TESTS / file), f"{file}::{test}"
+
+
+def test_every_transcript_of_the_page_is_played() -> None:
+    player = TESTS / "protocol" / "test_transcripts.py"
+    assert "test_the_client_says_its_part" in defined(player)
+    named = set(_TRANSCRIPT.findall(PAGE.read_text("utf-8")))
+    assert len(named) > 10
+    played = {f"transcripts/{transcript.name}.txt" for transcript in transcripts()}
+    assert named <= played, sorted(named - played)
 
 
 def test_a_test_run_everywhere_has_its_twin() -> None:
-    tests = tests_of(TESTS / "testing" / "test_pipes.py")
+    tests = defined(TESTS / "testing" / "test_pipes.py")
     assert "test_octets_arrive_in_order_and_in_pieces_of_at_most_max_bytes" in tests
     assert "test_send_waits_while_the_pipe_is_full_on_trio" in tests
-    assert "test_a_test_run_everywhere_has_its_twin" in tests_of(Path(__file__))
-    assert not any(name.endswith("_on_trio") for name in tests_of(Path(__file__)))
+    assert "test_a_test_run_everywhere_has_its_twin" in defined(Path(__file__))
+    assert not any(name.endswith("_on_trio") for name in defined(Path(__file__)))
 
 
 def test_the_page_is_in_the_order_of_the_rfcs() -> None:
-    order = [
-        (row.rfc, section) for row in rows() if row.rfc for section in row.sections[:1]
-    ]
+    order = [(row.rfc, *row.sections[:1]) for row in rows() if row.rfc]
     assert len(order) > 100
     for before, after in pairwise(order):
         assert before <= after, after

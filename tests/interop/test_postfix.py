@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from copy import deepcopy
+from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Final, Unpack
 
@@ -18,6 +21,7 @@ from esmtp_async import (
     ClientOptions,
     CommandSent,
     ConnectFailed,
+    ConnectionLost,
     ConnectionOpened,
     Event,
     Login,
@@ -30,7 +34,7 @@ from esmtp_async import (
 )
 from tests.backends import everywhere
 
-from ._postfix import REFUSED, PostfixServer, without_trace
+from ._postfix import BUSY, REFUSED, PostfixServer, without_trace
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
@@ -164,6 +168,61 @@ async def test_who_is_refused_does_not_keep_the_message_from_the_others(
 
 
 @everywhere
+async def test_a_mailbox_that_is_busy_is_worth_another_try(
+    postfix: PostfixServer,
+) -> None:
+    message = full_message(mailbox(), bcc=mailbox())
+    async with client(postfix) as sending:
+        with pytest.raises(RecipientsRefused) as info:
+            await sending.send(message, recipients=BUSY)
+    assert info.value.temporary
+    assert info.value.reply is not None
+    assert str(info.value.reply.enhanced_status) == "4.2.1"
+
+
+@everywhere
+async def test_what_a_message_lacks_is_added(postfix: PostfixServer) -> None:
+    """Boundaries, Date and Message-ID; and long lines are encoded."""
+    bob, text = mailbox(), f".{'long ' * 999}\nna\u00efve\n"
+    message = full_message(bob, bcc=mailbox())
+    del message["Date"]
+    del message["Message-ID"]
+    message.clear_content()
+    message.set_content(text, cte="8bit")
+    message.add_attachment(PICTURE, "image", "png")
+    async with client(postfix) as sending:
+        receipt = await sending.send(message, recipients=bob)
+    (octets,) = await stored(postfix, bob)
+    arrived = message_from_bytes(octets, policy=policy.default)
+    assert arrived["Message-ID"] == receipt.message_id
+    assert receipt.message_id is not None
+    assert receipt.message_id.endswith("@example.test>")
+    assert arrived["Date"].datetime is not None
+    assert arrived["To"].addresses == message["To"].addresses
+    body, picture = arrived.iter_parts()
+    assert isinstance(body, EmailMessage)
+    assert isinstance(picture, EmailMessage)
+    assert body.get_content().replace("\r\n", "\n") == text
+    assert picture.get_content() == PICTURE
+
+
+@everywhere
+async def test_an_address_that_only_utf8_can_write(postfix: PostfixServer) -> None:
+    jurg, bob = f"j\u00fcrg.{mailbox()}", mailbox()
+    message = full_message(jurg, bob, bcc=mailbox())
+    async with client(postfix) as sending:
+        receipt = await sending.send(message, recipients=[jurg, bob])
+    assert receipt.accepted == (jurg, bob)
+    del message["Bcc"]
+    header, end, _ = message.as_bytes(policy=policy.SMTPUTF8).partition(b"\r\n\r\n")
+    assert f"<{jurg}>".encode() in header
+    # The headers of its parts can do with ASCII.
+    sent = header + end + as_sent(message).partition(end)[2]
+    for address in (jurg, bob):
+        assert await stored(postfix, address) == [sent]
+
+
+@everywhere
 async def test_a_wrong_password_is_final(postfix: PostfixServer) -> None:
     events: list[Event] = []
     context = ssl.create_default_context(cafile=str(postfix.ca_pem))
@@ -215,10 +274,15 @@ async def test_many_recipients_and_their_options(postfix: PostfixServer) -> None
         assert await stored(postfix, address) == [as_sent(message)]
 
 
+def connections(postfix: PostfixServer) -> int:
+    """Count the connections in the server's log."""
+    return len(re.findall(r"smtpd\[\d+\]: connect from ", postfix.log()))
+
+
 @everywhere
 async def test_many_tasks_share_few_connections(postfix: PostfixServer) -> None:
     events: list[Event] = []
-    bob = mailbox()
+    bob, before = mailbox(), connections(postfix)
     async with (
         client(postfix, max_connections=3, on_event=events.append) as sending,
         anyio.create_task_group() as group,
@@ -228,6 +292,23 @@ async def test_many_tasks_share_few_connections(postfix: PostfixServer) -> None:
     opened = [event for event in events if isinstance(event, ConnectionOpened)]
     assert 1 <= len(opened) <= 3
     assert len(await stored(postfix, bob, 20)) == 20
+    assert connections(postfix) - before == len(opened)
+
+
+@everywhere
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_an_idle_connection_is_used_again(
+    postfix: PostfixServer, security: str
+) -> None:
+    bob, before = mailbox(), connections(postfix)
+    messages = [full_message(bob, bcc=mailbox()) for _ in range(3)]
+    async with client(postfix, security=security) as sending:
+        for message in messages:
+            receipt = await sending.send(message, recipients=bob)
+            assert receipt.attempts == 1
+            await anyio.sleep(0.05)
+    assert await stored(postfix, bob, 3) == [as_sent(message) for message in messages]
+    assert connections(postfix) - before == 1
 
 
 @everywhere
@@ -244,3 +325,24 @@ async def test_a_server_that_is_gone() -> None:
         await sending.send(full_message(mailbox(), bcc=mailbox()))
     assert {result.outcome for result in info.value.recipients} == {Outcome.NOT_SENT}
     await sending.aclose()
+
+
+@everywhere
+@pytest.mark.usefixtures("postfix")
+async def test_a_server_that_goes_while_a_message_is_on_its_way() -> None:
+    other = await to_thread.run_sync(PostfixServer().start)
+    try:
+
+        async def blocks() -> AsyncGenerator[bytes, None]:
+            yield b"Subject: cut\r\n\r\n"
+            await to_thread.run_sync(other.stop)
+            while True:
+                yield b"x" * 998 + b"\r\n"
+
+        async with client(other, timeouts=10) as sending, aclosing(blocks()) as source:
+            with anyio.fail_after(20), pytest.raises(ConnectionLost) as info:
+                await sending.send(source, sender=SENDER, recipients=mailbox())
+    finally:
+        await to_thread.run_sync(other.stop)
+    assert [r.outcome for r in info.value.recipients] == [Outcome.NOT_SENT]
+    assert info.value.retry_safe

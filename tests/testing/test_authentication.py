@@ -218,6 +218,22 @@ async def test_a_failed_handshake_is_noted(octets: bytes) -> None:
 
 
 @everywhere
+async def test_tls_ends_with_a_close_notify() -> None:
+    async with SMTPServer(implicit_tls=True) as server:
+        stream = await TLSStream.wrap(
+            await server.connect(),
+            hostname="localhost",
+            ssl_context=server.client_context,
+            standard_compatible=True,  # only then its absence is an error
+        )
+        talk = Talk(stream)
+        await talk.reply()
+        assert (await talk.say("QUIT"))[:3] == b"221"
+        assert await talk.rest() == b""
+        await stream.aclose()
+
+
+@everywhere
 async def test_a_handshake_cannot_last_for_ever() -> None:
     async with SMTPServer(implicit_tls=True, idle_timeout=0.05) as server:
         talk = Talk(await server.connect())

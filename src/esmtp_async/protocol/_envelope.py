@@ -12,6 +12,9 @@ from esmtp_async.protocol._commands import Parameters
 from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.protocol._extensions import Extensions
 
+#: RFC 3461 §4.2, in characters of the encoded value.
+MAX_ORCPT: Final = 500
+
 _NOTIFY: Final = frozenset({"NEVER", "SUCCESS", "FAILURE", "DELAY"})
 
 
@@ -51,7 +54,7 @@ class Recipient:
 
 def _notify(notify: str | Sequence[str]) -> str:
     words = [notify] if isinstance(notify, str) else list(notify)
-    words = [word.upper() for word in words]
+    words = list(dict.fromkeys(word.upper() for word in words))
     if not words or not _NOTIFY.issuperset(words) or ("NEVER" in words and words[1:]):
         msg = (
             f"notify {notify!r} is neither NEVER nor any of SUCCESS, FAILURE, DELAY "
@@ -68,7 +71,11 @@ def _orcpt(orcpt: str) -> str:
     if not (_grammar.ADDR_TYPE.fullmatch(kind) and address and address.isascii()):
         msg = f"orcpt {orcpt!r} is not addr-type;address in ASCII (RFC 3461)"
         raise InvalidInput(msg)
-    return f"{kind};{_grammar.xtext(address)}"
+    encoded = f"{kind};{_grammar.xtext(address)}"
+    if len(encoded) > MAX_ORCPT:
+        msg = f"orcpt {orcpt!r} exceeds {MAX_ORCPT} characters (RFC 3461 section 4.2)"
+        raise InvalidInput(msg)
+    return encoded
 
 
 class Parameter(NamedTuple):

@@ -27,6 +27,10 @@ BLOCK: Final = 64 * 1024
 #: Seconds that a closed connection waits for the peer to close as well.
 LINGER: Final = 0.5
 
+# What a connection that is closed raises when its socket is asked for; the second is
+# anyio's over uvloop, which has none then.
+_FORGOTTEN: Final = (OSError, AttributeError)
+
 _CRLF: Final = b"\r\n"
 _END_OF_MAIL_DATA: Final = b"\r\n.\r\n"
 
@@ -182,7 +186,7 @@ class Wire:
         searched = 0
         while (end := self._received.find(_END_OF_MAIL_DATA, searched)) < 0:
             searched = max(0, len(self._received) - len(_END_OF_MAIL_DATA) + 1)
-            if len(self._received) > limit + len(_CRLF):
+            if len(self._received) >= limit + len(_END_OF_MAIL_DATA):
                 within = False
                 del self._received[:searched]
                 searched = 0
@@ -244,7 +248,7 @@ class Wire:
         if isinstance(self._transport, MemoryStream):
             self._transport.end_input()
         else:
-            with suppress(OSError), self._socket() as duplicate:
+            with suppress(*_FORGOTTEN), self._socket() as duplicate:
                 duplicate.shutdown(socket.SHUT_RD)
 
     async def reset(self) -> None:
@@ -254,17 +258,13 @@ class Wire:
             self._transport.reset()
         else:
             on_for_no_time = struct.pack("ii", 1, 0)
-            with suppress(OSError), self._socket() as duplicate:
+            with suppress(*_FORGOTTEN), self._socket() as duplicate:
                 duplicate.setsockopt(
                     socket.SOL_SOCKET, socket.SO_LINGER, on_for_no_time
                 )
         await anyio.aclose_forcefully(self._transport)
 
     def _socket(self) -> socket.socket:
-        """Duplicate the socket: uvloop lets nobody at the original.
-
-        Raises:
-            OSError: if it is closed.
-        """
+        """Duplicate the socket: uvloop lets nobody at the original."""
         raw = self._transport.extra(SocketAttribute.raw_socket)
         return socket.fromfd(raw.fileno(), raw.family, raw.type)
