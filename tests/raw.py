@@ -244,12 +244,13 @@ class _Player:
             self._times[verb] += 1
         if self._mute:
             return b""
-        steps = answer if isinstance(answer, tuple) else (answer,)
+        steps: tuple[Step, ...] = answer if isinstance(answer, tuple) else (answer,)
         for step in steps:
             await self._do(step)
         if not self._server.collects:
             await self._flush()
-        return steps[0] if isinstance(steps[0], bytes) else b""
+        first = steps[0]
+        return first if isinstance(first, bytes) else b""
 
     async def _do(self, step: Step) -> None:
         if isinstance(step, bytes):
@@ -266,7 +267,7 @@ class _Player:
                 self._heard.flooded += len(step.octets)
         elif isinstance(step, Act):
             await self._act(step)
-        elif isinstance(step, float):
+        elif isinstance(step, (int, float)):
             await anyio.sleep(step)
         else:
             step()

@@ -162,12 +162,14 @@ async def test_E9_E15_cancelled_behind_the_commit_point(chunking: bool) -> None:
 @everywhere
 async def test_E14_cancelled_while_waiting_for_a_connection() -> None:
     events: list[Event] = []
+    scope = anyio.CancelScope()
     async with serving(script(CONTENT=(0.05, b"250 ok\r\n"))) as server:
         async with server.client(max_connections=1, on_event=events.append) as client:
             async with anyio.create_task_group() as group:
                 group.start_soon(send, client)
                 await anyio.sleep(0.01)
-                with anyio.move_on_after(0.01) as scope:
+                with scope:
+                    scope.deadline = anyio.current_time() + 0.01
                     await send(client, FIRST)
             assert scope.cancelled_caught
             first, second = [e for e in events if isinstance(e, MessageFinished)]

@@ -10,6 +10,7 @@ import pytest
 
 from esmtp_async import (
     AuthenticationFailed,
+    ClientOptions,
     ConnectionLost,
     OutcomeUnknown,
     ProtocolViolation,
@@ -151,8 +152,8 @@ async def test_T5_no_helo_where_extensions_are_needed(code: int) -> None:
     hidden = script(EHLO=b"%d what?\r\n" % code)
     async with serving(hidden) as server:
         for options in (
-            {"security": "starttls"},
-            {"username": "u", "password": "p", "allow_plaintext_auth": True},
+            ClientOptions(security="starttls"),
+            ClientOptions(username="u", password="p", allow_plaintext_auth=True),
         ):
             async with server.client(**options) as client:
                 with pytest.raises(Exception, match="EHLO"):
