@@ -23,7 +23,6 @@ from esmtp_async.protocol._exceptions import InvalidInput
 
 _RESENT: Final = "resent-"
 _MESSAGE_ID: Final = "message-id"
-_ADDRESS_FIELDS: Final = frozenset({"from", "sender", "reply-to", "to", "cc", "bcc"})
 
 # Of these a block of Resent- fields has one (RFC 5322 §3.6), and a transport
 # that comes between two blocks leaves a trace.
@@ -77,13 +76,8 @@ class Field:
         return not hasattr(self.value, "name")
 
     @property
-    def has_addresses(self) -> bool:
-        """Whether it is one of the fields that hold addresses."""
-        return self.key.removeprefix(_RESENT) in _ADDRESS_FIELDS
-
-    @property
     def addresses(self) -> tuple[Address, ...]:
-        """Its addresses, those of groups among them, as far as they can be read."""
+        """Its addresses, those in groups too, as far as they can be read; or none."""
         return tuple(getattr(self.parsed, "addresses", ()))
 
     @property
@@ -121,10 +115,9 @@ class Field:
 
         An encoded word cannot stand in a local part (RFC 2047 §5).
         """
-        return (
-            self.has_addresses
-            and not self.text.isascii()
-            and any(a.domain and not a.username.isascii() for a in self.addresses)
+        return not self.text.isascii() and any(
+            address.domain and not address.username.isascii()
+            for address in self.addresses
         )
 
 
@@ -141,7 +134,7 @@ class Header:
     @classmethod
     def of_octets(cls, octets: bytes) -> Header:
         """Read the header section of canonical octets, and no more of them."""
-        end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")
+        end = octets.find(b"\r\n\r\n")
         section = octets if end < 0 else octets[: end + 2]
         return cls(BytesHeaderParser().parsebytes(section))
 

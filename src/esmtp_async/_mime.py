@@ -205,7 +205,7 @@ def _by_policy(
     The old policy is for ASCII only: it would make an encoded word of a whole
     list of addresses.
     """
-    if field.is_text and field.text.isascii():
+    if field.text.isascii():
         return own.fold_binary(field.name, field.value)
     value = field.parsed if field.is_text else field.value
     if isinstance(value, AddressHeader) and not (modern.utf8 or _is_ascii(value)):

@@ -165,6 +165,8 @@ def test_B8_a_signed_part_stays_as_it_is() -> None:
         b"--b\r\nContent-Type: text/plain; charset=utf-8;\r\n   format=flowed\r\n"
         b"X-Long:   " + b"word " * 30 + b"\r\n"
         b"content-transfer-encoding:8bit\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n"
+        b"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n"
+        b"--c\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xfc\r\n--c--\r\n\r\n"
         b"--b\r\nContent-Type: application/pgp-signature\r\n\r\nsignature\r\n--b--\r\n"
         b"--a\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGr\xfc\xdfe\r\n--a--\r\n"
     )
@@ -215,6 +217,16 @@ def test_B6_text(content: str, extensions: Extensions) -> None:
         with_text(f"{content}\n"),
     ):
         assert content_of(reread(message, extensions)) == f"{content}\n"
+
+
+def test_B6_only_the_part_that_needs_it_is_encoded() -> None:
+    message = with_text("Grüße\n", cte="8bit")
+    message.add_alternative(f"<p>{LONG}</p>\n", subtype="html", cte="7bit")
+    assert encodings(reread(message)) == [
+        ("multipart/alternative", ""),
+        ("text/plain", "8bit"),
+        ("text/html", "quoted-printable"),
+    ]
 
 
 @pytest.mark.parametrize("size", [998, 999])

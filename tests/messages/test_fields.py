@@ -101,6 +101,17 @@ def test_fields_are_folded_by_the_messages_own_policy(own: policy.EmailPolicy) -
     assert octets(parsed) == parsed.as_bytes(policy=own.clone(linesep="\r\n"))
 
 
+def test_fields_of_signed_parts_are_not_folded() -> None:
+    """As the signer has not folded them either (RFC 1847 §2.1)."""
+    message = compose()
+    message.make_mixed(boundary="border")
+    message.add_attachment("text\n", filename="a file with a very long name " * 9)
+    message.replace_header("Content-Type", "multipart/signed; boundary=border")
+    sent = octets(message)
+    assert max(map(len, sent.split(b"\r\n"))) > 200
+    assert sent == message.as_bytes(policy=policy.SMTP)
+
+
 def test_nonsense_in_a_message_that_is_forwarded_stays_as_it_is() -> None:
     """The standard library cannot even parse some of it."""
     inner = (
@@ -177,6 +188,13 @@ def test_addresses_are_sent_in_ascii(
     )
     found = [(a.display_name, a.addr_spec) for a in reread[name].addresses]
     assert found == VALUES[value]
+
+
+def test_a_local_part_keeps_its_quotes() -> None:
+    value = 'Jürg <"two..dots"@x.test>'
+    expected = b'=?utf-8?q?J=C3=BCrg?= <"two..dots"@x.test>'
+    assert sent(assigned(EmailMessage, Cc=value), "Cc") == expected
+    assert sent(assigned(Message, Cc=value), "Cc") == expected
 
 
 @pytest.mark.parametrize("make", SOURCES)
@@ -259,6 +277,13 @@ def test_an_address_that_needs_smtputf8(
     assert needs_smtputf8(prepared(message, ALICE, BOB))
     assert sent(message, name) == "Jürg <jürg@münchen.test>".encode()
     assert sent(message, "Subject") == "Grüße".encode()
+
+
+def test_headers_of_parts_can_do_with_ascii() -> None:
+    message = compose(Cc="jürg@example.test")
+    message.add_attachment("text\n", filename="größe")
+    _, _, parts = octets(message).partition(b"\r\n\r\n")
+    assert b"filename*=utf-8''gr%C3%B6%C3%9Fe" in parts
 
 
 def test_a_blind_address_needs_it_in_the_envelope_only() -> None:

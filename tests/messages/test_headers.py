@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from email import message_from_bytes, policy
 from email.header import Header
-from email.message import Message
+from email.message import EmailMessage, Message
 
 import pytest
 from hypothesis import example, given, settings
@@ -160,6 +160,7 @@ def test_no_recipients(fields: list[str]) -> None:
         '"=?utf-8?q?carol=40evil.test=3E?="@example.test',
         "Carol <=?utf-8?q?carol?=@example.test>",
         '"=?utf-8?q?Carol?=" <carol@example.test>, bob',
+        "=?utf-8?q?Carol?= <carol@example.test> dave@example.test",
         "=?utf-8?q?=0D=0A?= <bob@example.test>",
         "bob@example.test\x0bcarol@example.test",
         "bob@exam\x1cple.test",
@@ -189,8 +190,15 @@ def test_a_defective_field_is_refused_with_all_its_addresses(
         assert name in refusal(message) or "recipients[" in refusal(message)
 
 
+def test_an_object_does_not_tell_what_it_was_made_of() -> None:
+    """So its defects, of whatever, are never forgiven."""
+    value = '"=?utf-8?q?evil=40x?="@example.test, "=?x" <bob@example.test>'
+    assert "encoded word" in refusal(compose(To=value))
+
+
 def test_a_defective_field_that_does_not_count_is_no_hindrance() -> None:
     assert paths(f"To: {BOB}", "Reply-To: nobody", "X: <", "Resent: @") == [BOB]
+    assert paths(f"To: {BOB}", 'Reply-To: "') == [BOB]
 
 
 @pytest.mark.parametrize(
@@ -203,6 +211,7 @@ def test_a_defective_field_that_does_not_count_is_no_hindrance() -> None:
         ('"back\\\\slash"@x.test', '"back\\\\slash"@x.test'),
         ('"at@sign"@x.test', '"at@sign"@x.test'),
         ('"two..dots"@x.test', '"two..dots"@x.test'),
+        ('=?utf-8?q?J?= <"john smith"@x.test>', '"john smith"@x.test'),
         ('".dot"@x.test', '".dot"@x.test'),
         ('"dot."@x.test', '"dot."@x.test'),
         ('""@x.test', '""@x.test'),
@@ -222,8 +231,11 @@ def test_a_defective_field_that_does_not_count_is_no_hindrance() -> None:
 @pytest.mark.parametrize("name", ["To", "From"])
 def test_addresses(name: str, field: str, expected: str) -> None:
     other = "From" if name == "To" else "To"
-    sender, (recipient,) = implied(f"{other}: {ALICE}", f"{name}: {field}")
-    assert (recipient if name == "To" else sender) == expected
+    composed = EmailMessage()
+    composed[other], composed[name] = ALICE, field
+    found = [implied(f"{other}: {ALICE}", f"{name}: {field}"), envelope(composed)]
+    for sender, (recipient,) in found:
+        assert (recipient if name == "To" else sender) == expected
 
 
 @pytest.mark.parametrize("make", [FORMS["bytes"], FORMS["Message"], FORMS["SMTPUTF8"]])

@@ -68,6 +68,17 @@ def with_a_boundary() -> Message:
     return message
 
 
+def without_a_list() -> Message:
+    """Give one of the kind that programs made before there were lists of parts."""
+    message = text()
+    part = MIMEText("Grüße\n", "plain", "utf-8")
+    part.replace_header("Content-Transfer-Encoding", "8bit")
+    part.set_payload("Grüße\n".encode().decode("ascii", "surrogateescape"))
+    message.replace_header("Content-Type", 'multipart/mixed; boundary="border"')
+    message.set_payload(part)
+    return message
+
+
 def parsed() -> Message:
     return message_from_bytes(bytes(alternative()), policy=policy.default)
 
@@ -80,13 +91,23 @@ def parsed_raw() -> Message:
 
 
 MAKERS: Final[list[Callable[[], Message]]] = [
-    *(text, alternative, forwarding, old, with_a_boundary, parsed, parsed_raw)
+    *(
+        text,
+        alternative,
+        forwarding,
+        old,
+        with_a_boundary,
+        without_a_list,
+        parsed,
+        parsed_raw,
+    )
 ]
 
 
 def state(message: Message) -> list[object]:
     """Give all that a message consists of, the identity of its values included."""
-    parts: list[object] = []
+    alone = message.get_payload()
+    parts: list[object] = state(alone) if isinstance(alone, Message) else []
     for part in message.walk():
         values = [(name, id(value)) for name, value in part.raw_items()]
         payload = part.get_payload()
@@ -146,6 +167,7 @@ def test_the_same_message_gives_the_same_octets() -> None:
     narrow = outgoing.mail_data(SEVEN_BIT).octets
     assert outgoing.mail_data(EIGHT_BIT).octets == wide
     assert outgoing.mail_data(SEVEN_BIT).octets == narrow
+    assert outgoing.mail_data(SEVEN_BIT) is outgoing.mail_data(SEVEN_BIT)
 
 
 def test_attributes_of_an_apps_own_are_left_alone() -> None:

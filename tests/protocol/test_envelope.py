@@ -110,6 +110,20 @@ def test_I7_orcpt_is_nothing_else(orcpt: str) -> None:
         Recipient("bob@example.test", orcpt=orcpt)
 
 
+def test_I7_orcpt_has_at_most_500_characters_once_encoded() -> None:
+    fits = "a" * (500 - len("rfc822;"))
+    recipient = Recipient("bob@example.test", orcpt=fits)
+    assert recipient.parameters == {"ORCPT": f"rfc822;{fits}"}
+    for orcpt in (f"{fits}a", f"rfc822;{fits[:-1]}+"):
+        with pytest.raises(InvalidInput, match="exceeds 500 characters"):
+            Recipient("bob@example.test", orcpt=orcpt)
+
+
+def test_notify_says_each_word_once() -> None:
+    recipient = Recipient("bob@example.test", notify=["delay", "DELAY", "FAILURE"])
+    assert recipient.parameters == {"NOTIFY": "DELAY,FAILURE"}
+
+
 def test_recipients_compare_by_what_was_asked_for() -> None:
     bob = Recipient("bob@example.test", notify=("DELAY",), orcpt="a@b")
     assert bob == Recipient("bob@example.test", notify=("DELAY",), orcpt="a@b")
