@@ -10,7 +10,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping
 from enum import Enum
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from esmtp_async.protocol import _grammar
 from esmtp_async.protocol._addresses import (
@@ -58,8 +58,9 @@ class Verb(Enum):
     HELP = "HELP"
     QUIT = "QUIT"
 
-    # Enum hashes in Python code; members are singletons, so identity does.
-    __hash__ = object.__hash__
+    if not TYPE_CHECKING:
+        # Enum hashes in Python code; members are singletons, so identity does.
+        __hash__ = object.__hash__
 
 
 #: Where in the conversation the reply to a verb belongs.
@@ -97,7 +98,8 @@ class Command:
     more: bool = False
 
     def __init__(self, wire: bytes = b"") -> None:
-        self.wire = wire
+        #: Its octets.
+        self.wire: bytes = wire
 
     def __str__(self) -> str:
         """Give the line as it may be shown and logged."""
@@ -205,7 +207,7 @@ class Auth(Command):
         if not _grammar.SASL_MECHANISM.fullmatch(mechanism):
             msg = f"{mechanism!r} is not the name of a SASL mechanism (RFC 4422)"
             raise InvalidInput(msg)
-        self.mechanism = mechanism
+        self.mechanism: str = mechanism
         wire = b"AUTH " + mechanism.encode()
         if initial is not None:
             # An empty response is "=", for nothing would mean none (RFC 4954 §4).
@@ -291,7 +293,7 @@ class Content(Command):
     def __init__(self, octets: bytes = b"") -> None:
         canonical = Canonicalizer()
         data = canonical.feed(octets) + canonical.end()
-        self.more = False
+        self.more: bool = False
         super().__init__(DotStuffer().feed(data) + b".\r\n")
 
     @classmethod

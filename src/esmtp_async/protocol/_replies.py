@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 
 class Severity(Enum):
@@ -25,8 +25,9 @@ class Severity(Enum):
     #: 421: the server shuts the channel down, in answer to anything (§3.8).
     SHUTDOWN = "421"
 
-    # Enum hashes in Python code; members are singletons, so identity does.
-    __hash__ = object.__hash__
+    if not TYPE_CHECKING:
+        # Enum hashes in Python code; members are singletons, so identity does.
+        __hash__ = object.__hash__
 
 
 _SEVERITIES = {

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from esmtp_async.protocol._commands import Verb
 from esmtp_async.protocol._replies import Severity
@@ -63,8 +63,9 @@ class State(Enum):
     #: Nothing more will be said.
     CLOSED = "CLOSED"
 
-    # Enum hashes in Python code; members are singletons, so identity does.
-    __hash__ = object.__hash__
+    if not TYPE_CHECKING:
+        # Enum hashes in Python code; members are singletons, so identity does.
+        __hash__ = object.__hash__
 
 
 class Never(Enum):

@@ -80,7 +80,7 @@ class Transaction:
         self._lacking: set[int] = set()
         self._unsupported = False
         #: Whether an octet of the mail data may have been sent.
-        self.content_begun = False
+        self.content_begun: bool = False
         # What decided for all: MAIL's refusal, DATA's or a chunk's, a 421.
         self._mail: Verdict | None = None
         self._data: Verdict | None = None

@@ -42,9 +42,9 @@ class Host(ABC):
         #: The TCP port, once the server listens.
         self.port: int | None = None
         #: How many connections there have been.
-        self.connections = 0
+        self.connections: int = 0
         #: The most that were open at the same time.
-        self.peak_connections = 0
+        self.peak_connections: int = 0
         #: What was said on each connection.
         self.transcript: list[list[Said]] = []
         self._hostname = hostname

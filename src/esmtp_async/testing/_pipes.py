@@ -20,11 +20,11 @@ class _Channel:
     """One direction of a pipe: the octets on their way and how it may have ended."""
 
     def __init__(self, capacity: int) -> None:
-        self.octets = bytearray()
-        self.capacity = capacity
-        self.finished = False  # no more will be sent
-        self.abandoned = False  # no more will be received
-        self.broken = False  # what was on its way is lost
+        self.octets: bytearray = bytearray()
+        self.capacity: int = capacity
+        self.finished: bool = False  # no more will be sent
+        self.abandoned: bool = False  # no more will be received
+        self.broken: bool = False  # what was on its way is lost
         self._changed = anyio.Event()
 
     def change(self) -> None:

@@ -135,7 +135,6 @@ class _Player:
         self._wire.hear(self._wire.take(end + 2))
 
     async def _pause(self, step: Step) -> None:
-        await self._wire.flush()
         if self._wire.pending:
             self._fail(step)
 
@@ -171,7 +170,6 @@ class _Player:
             AssertionError: if it says something instead.
         """
         try:
-            await self._wire.flush()
             while not self._wire.pending:
                 with suppress(Idle):
                     await self._wire.fill()

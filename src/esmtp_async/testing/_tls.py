@@ -18,10 +18,12 @@ class Authority:
         authority = trustme.CA()
         certificate = authority.issue_cert(hostname, "localhost", "127.0.0.1", "::1")
         #: For the server.
-        self.server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.server_context: ssl.SSLContext = ssl.create_default_context(
+            ssl.Purpose.CLIENT_AUTH
+        )
         certificate.configure_cert(self.server_context)
         #: For a client that trusts the authority and no other.
-        self.client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.client_context: ssl.SSLContext = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         authority.configure_trust(self.client_context)
         #: The authority's certificate, as PEM.
-        self.certificate = authority.cert_pem.bytes()
+        self.certificate: bytes = authority.cert_pem.bytes()
