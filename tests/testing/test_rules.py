@@ -116,14 +116,14 @@ async def test_lmtp_without_recipients_and_a_scripted_354() -> None:
 
 @everywhere
 async def test_a_delay_lets_earlier_replies_out_first() -> None:
-    async with serve(Rule("RCPT", delay=0.3)) as server:
+    async with serve(Rule("RCPT", delay=1.0)) as server:
         talk = await talk_to(server, HELLO)
         started = anyio.current_time()
         await talk.send(b"MAIL FROM:<a@x.test>\r\nRCPT TO:<b@x.test>\r\n")
         assert (await talk.reply())[:3] == b"250"
-        assert anyio.current_time() - started < 0.3
+        assert anyio.current_time() - started < 1
         assert (await talk.reply())[:3] == b"250"
-        assert anyio.current_time() - started >= 0.3
+        assert anyio.current_time() - started >= 1
 
 
 @everywhere
