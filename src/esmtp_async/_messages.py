@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol, runtime_checkable
+from typing import BinaryIO, Final, Protocol, TypeGuard
 
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
@@ -21,13 +21,19 @@ from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.protocol._extensions import Extensions
 
 
-@runtime_checkable
 class _Readable(Protocol):
     """A binary file."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Read octets."""
         ...
+
+
+def _is_file(source: object) -> TypeGuard[_Readable]:
+    """Tell a file by its `read`, which one of `tempfile` has by proxy only."""
+    return callable(getattr(source, "read", None)) and not isinstance(
+        source, AsyncIterable
+    )
 
 
 #: What can be sent.
@@ -125,12 +131,9 @@ async def prepare(
     if not isinstance(options, SendOptions):
         msg = f"options is of type {type(options).__name__}, not SendOptions"
         raise InvalidInput(msg)
-    if not isinstance(options, SendOptions):
-        msg = f"options is of type {type(options).__name__}, not SendOptions"
-        raise InvalidInput(msg)
     if isinstance(message, Path):
         message = await to_thread.run_sync(message.read_bytes)
-    elif isinstance(message, _Readable) and not isinstance(message, AsyncIterable):
+    elif _is_file(message):
         message = _read(await to_thread.run_sync(message.read))
     if options.x_mailer is not None and not isinstance(message, Message):
         msg = "x_mailer can be set on an email.message.Message only"
