@@ -131,9 +131,11 @@ class Connection:
             or (session.state is State.CLOSED and session.awaited is None)
         )
         session.abort()
-        await (_transport.close if orderly else _transport.abort)(self._stream)
-        if self._observe.active:
-            self._observe(ConnectionClosed(self.number, aborted=not orderly))
+        try:
+            await (_transport.close if orderly else _transport.abort)(self._stream)
+        finally:
+            if self._observe.active:
+                self._observe(ConnectionClosed(self.number, aborted=not orderly))
 
     def is_quiet(self) -> bool:
         """Tell whether nothing came since the last exchange, without waiting."""

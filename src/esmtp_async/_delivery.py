@@ -39,6 +39,12 @@ class Delivery:
         That is safe before the first octet of the mail data. Raises what ends
         the attempt, if it is not a reply.
         """
+        try:
+            await self._convey(pool)
+        finally:
+            await self._outgoing.aclose()
+
+    async def _convey(self, pool: Pool) -> None:
         while True:
             self._connection = self._transaction = None
             self._attempts += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -106,16 +106,27 @@ class Outgoing:
         envelope: Envelope,
         octets: Flattened | MailData,
         message_id: str | None,
+        source: object = None,
     ) -> None:
         self.envelope = envelope
         self.message_id = message_id
         self._octets = octets
+        self._source = source
 
     def mail_data(self, extensions: Extensions) -> MailData:
         """Give the octets in the form that suits what the server offers."""
         if isinstance(self._octets, MailData):
             return self._octets
         return self._octets.mail_data(eight_bit="8BITMIME" in extensions)
+
+    async def aclose(self) -> None:
+        """Close the source, if it is an async generator.
+
+        Left unfinished, by a refusal in the midst of it, it would be closed by
+        chance, and trio warns of that; who hands one over rarely keeps it.
+        """
+        if isinstance(self._source, AsyncGenerator):
+            await self._source.aclose()
 
 
 async def prepare(
@@ -158,7 +169,7 @@ async def prepare(
         _known(header, "recipients").recipients if recipients is None else recipients,
         options.parameters,
     )
-    return Outgoing(envelope, octets, message_id)
+    return Outgoing(envelope, octets, message_id, message)
 
 
 def _known(header: Header | None, argument: str) -> Header:
@@ -236,8 +247,8 @@ def _blocks(source: object) -> AsyncIterable[bytes]:
     raise InvalidInput(msg)
 
 
-# Iterators, not async generators: one that a refused upload leaves unfinished is
-# nobody's to close.
+# Iterators, not async generators: one that a refused upload leaves unfinished would
+# have to be closed as well.
 
 
 class _Checked(AsyncIterator[bytes]):

@@ -100,6 +100,7 @@ class Pool:
         # idle, so those in use and those idle together never exceed the limit.
         self._permits = anyio.Semaphore(limits.max_connections, fast_acquire=True)
         self._idle: list[Pooled] = []
+        self._dropping = anyio.Lock(fast_acquire=True)
         self._closed = False
 
     async def acquire(self, *, fresh: bool = False) -> Pooled:
@@ -116,7 +117,8 @@ class Pool:
         try:
             pooled, close, keep = self._choose(fresh=fresh)
             self._idle[:] = keep
-            await _drop(close)
+            if close or pooled is None:
+                await self._drop(close)
             if pooled is None:
                 connection = await self._connect()
                 now = anyio.current_time()
@@ -131,6 +133,17 @@ class Pool:
         if fresh:
             return Choice(None, tuple(self._idle), ())
         return choose(self._idle, anyio.current_time(), self._limits)
+
+    async def _drop(self, spent: Sequence[Pooled]) -> None:
+        """Close connections, all at once, behind those that are being closed already.
+
+        Until they are closed they count, so nobody may open another before. A
+        cancellation leaves none of them open.
+        """
+        with anyio.CancelScope(shield=True):
+            async with self._dropping, anyio.create_task_group() as group:
+                for pooled in spent:
+                    group.start_soon(pooled.connection.aclose)
 
     async def release(self, pooled: Pooled) -> None:
         """Take a connection back: to lie idle, or to be closed if it is spent."""
@@ -155,13 +168,3 @@ class Pool:
         async with anyio.create_task_group() as group:
             for pooled in idle:
                 group.start_soon(self._leave, pooled.connection)
-
-
-async def _drop(spent: Sequence[Pooled]) -> None:
-    """Close connections all at once; even a cancellation leaves none open."""
-    if not spent:
-        return
-    with anyio.CancelScope(shield=True):
-        async with anyio.create_task_group() as group:
-            for pooled in spent:
-                group.start_soon(pooled.connection.aclose)

@@ -113,11 +113,9 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
     port = _one("port", port, target.port)
     if port is not None:
         check_port(port)
-    given = options.get("security")
-    if given is None:
-        given = target.security
+    given = _member(Security, "security", options.get("security"))
     endpoint = Endpoint(target.host, port or 0, target.path, target.lmtp)
-    security = _member(Security, "security", given) or _security(endpoint)
+    security = _one("security", given, target.security) or _security(endpoint)
     if not endpoint.port:
         default = _LMTP_PORT if target.lmtp else _PORTS[security]
         endpoint = replace(endpoint, port=default)
@@ -242,9 +240,7 @@ def _member(kind: type[_E], what: str, value: _E | str | None) -> _E | None:
 
 def _mechanisms(options: ClientOptions, target: Target) -> tuple[Mechanism, ...]:
     username = _one("username", options.get("username"), target.username)
-    password = options.get("password")
-    if password is None:
-        password = target.password
+    password = _one("password", options.get("password"), target.password)
     auth = options.get("auth")
     if auth is not None:
         if username is not None or password is not None:

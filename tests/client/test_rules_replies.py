@@ -290,8 +290,9 @@ async def test_P18_cut_anywhere() -> None:
 
 
 @everywhere
-async def test_D1_a_reply_behind_the_greeting() -> None:
-    hostile = script(CONNECT=(b"220 hi\r\n250-f\r\n250 x\r\n", HANG))
+@pytest.mark.parametrize("extra", [b"250-f\r\n250 x\r\n", b"250-f\r\n", b"2"])
+async def test_D1_octets_behind_the_greeting(extra: bytes) -> None:
+    hostile = script(CONNECT=(b"220 hi\r\n" + extra, HANG))
     async with serving(hostile, script()) as server, server.client() as client:
         error = await failure(client, ProtocolViolation)
         assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
@@ -323,6 +324,7 @@ async def test_D1_octets_behind_the_final_reply(extra: bytes) -> None:
     async with serving(hostile, script()) as server, server.client() as client:
         receipt = await send(client)
         assert outcomes(receipt.recipients) == [("bob", "ACCEPTED", 250)]
+        assert await server.heard[0].over() == "reset"
         await assert_poisoned(server, client, "EHLO", "MAIL", "RCPT", "DATA")
 
 

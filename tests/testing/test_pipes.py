@@ -21,7 +21,7 @@ async def test_octets_arrive_in_order_and_in_pieces_of_at_most_max_bytes() -> No
     await right.send(b"back")
     assert await right.receive(2) == b"ab"
     assert await right.receive(4) == b"cdef"
-    assert await right.receive() == b"g"
+    assert await right.receive(1) == b"g"
     assert await left.receive() == b"back"
 
 
@@ -118,6 +118,27 @@ async def test_reset_loses_what_is_on_its_way() -> None:
         await left.receive()
 
 
+@everywhere
+@pytest.mark.parametrize("operation", ["receive", "send", "send_eof", "aclose"])
+async def test_every_operation_can_be_cancelled(operation: str) -> None:
+    left, right = memory_pipe()
+    await right.send(b"there")
+    arguments = (b"x",) if operation == "send" else ()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await getattr(left, operation)(*arguments)
+    assert scope.cancelled_caught
+    if operation == "send":
+        await left.send(b"y")
+        assert await right.receive() == b"y"
+    if operation == "receive":
+        assert await left.receive() == b"there"
+
+
+async def send_eof(stream: MemoryStream) -> None:
+    await stream.send_eof()
+
+
 async def close(stream: MemoryStream) -> None:
     await stream.aclose()
 
@@ -131,6 +152,7 @@ async def reset(stream: MemoryStream) -> None:
     ("end", "whose", "error"),
     [
         (close, "peer", anyio.EndOfStream),
+        (send_eof, "peer", anyio.EndOfStream),
         (close, "own", ClosedResourceError),
         (reset, "peer", BrokenResourceError),
         (reset, "own", ClosedResourceError),

@@ -155,15 +155,34 @@ async def test_leaving_serves_what_was_sent_before(*, tcp: bool) -> None:
     await talk.stream.aclose()
 
 
+LONG_HELP = Rule("HELP", reply="\n".join(["214-" + "x" * 500] * 1000 + ["214 x"]))
+
+
 @everywhere
 async def test_a_client_that_does_not_read_is_dropped() -> None:
-    rule = Rule("HELP", reply="\n".join(["214-" + "x" * 500] * 1000 + ["214 x"]))
-    async with SMTPServer(rules=[rule]) as server:
+    async with SMTPServer(rules=[LONG_HELP]) as server:
         talk = await talk_to(server)
         await talk.send(b"HELP\r\n")
         await anyio.wait_all_tasks_blocked()
         started = anyio.current_time()
     assert 0.5 < anyio.current_time() - started < SOON
+
+
+@everywhere
+async def test_a_server_that_is_left_takes_no_more_connections() -> None:
+    async with anyio.create_task_group() as tasks:
+        async with SMTPServer(rules=[LONG_HELP]).listen() as server:
+            assert server.port is not None
+            talk = await talk_to(server)
+            await talk.send(b"HELP\r\n")
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(be_late, server.port)
+
+
+async def be_late(port: int) -> None:
+    await anyio.sleep(GRACE / 5)
+    with pytest.raises(OSError, match="attempts failed"):
+        await anyio.connect_tcp("127.0.0.1", port)
 
 
 @everywhere

@@ -122,7 +122,6 @@ class MemoryStream(ByteStream):
         self._closed = True
         for channel in (self._incoming, self._outgoing):
             channel.broken = True
-            channel.octets.clear()
             channel.change()
 
 
