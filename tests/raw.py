@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, suppress
 from enum import Enum, auto
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Unpack
+from typing import Final, NamedTuple, Unpack
 
 import anyio
 from anyio.abc import ByteStream, Listener, SocketAttribute, SocketStream, TaskGroup
@@ -26,9 +26,9 @@ from anyio.streams.tls import TLSStream
 
 from esmtp_async import ClientOptions, SMTPClient, Timeouts
 from esmtp_async.testing import MemoryStream, memory_pipe
+from tests.taps import BLOCK, Heard, Tap
 
 NAME: Final = "client.example.test"
-BLOCK: Final = 65536
 PIPE: Final = 16384
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 _BROKEN: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
@@ -105,82 +105,6 @@ def script(**answers: Answer | list[Answer]) -> Script:
     if unknown := answers.keys() - _WELL.keys():
         raise ValueError(f"no verbs: {unknown}")
     return {**_WELL, **answers}
-
-
-class Heard:
-    """What the server heard on one connection."""
-
-    def __init__(self) -> None:
-        #: Command lines, SASL lines included, without their CRLF.
-        self.lines: list[bytes] = []
-        #: Mail data, with the end of DATA's; each chunk of BDAT.
-        self.contents: list[bytes] = []
-        #: Whole messages: the end of DATA's, or `BDAT n LAST`, was heard.
-        self.messages: list[bytes] = []
-        #: Everything, once decrypted.
-        self.octets = bytearray()
-        #: `eof`, `reset`, or empty while the client is there.
-        self.ending = ""
-        #: Octets of a flood that went out.
-        self.flooded = 0
-        self._left = anyio.Event()
-        self._over = anyio.Event()
-
-    @property
-    def verbs(self) -> list[str]:
-        """The first word of each line."""
-        return [re.split(rb"[ :]", line)[0].decode("latin-1") for line in self.lines]
-
-    def end(self, ending: str) -> None:
-        self.ending = self.ending or ending
-        self._over.set()
-
-    def leave(self) -> None:
-        self._left.set()
-
-    async def left(self) -> None:
-        """Wait until the server has closed its side."""
-        with anyio.fail_after(5):
-            await self._left.wait()
-
-    async def over(self) -> str:
-        """Wait until the client or the server has ended it; tell how the client did."""
-        with anyio.fail_after(5):
-            await self._over.wait()
-        return self.ending
-
-
-class Tap(ByteStream):
-    """A client's stream that notes each write."""
-
-    def __init__(self, stream: ByteStream) -> None:
-        self._stream = stream
-        self.writes: list[bytes] = []
-        self.reads: list[bytes] = []
-        self.closed = 0
-
-    @property
-    def octets(self) -> bytes:
-        return b"".join(self.writes)
-
-    @property
-    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        return self._stream.extra_attributes
-
-    async def receive(self, max_bytes: int = BLOCK) -> bytes:
-        self.reads.append(await self._stream.receive(max_bytes))
-        return self.reads[-1]
-
-    async def send(self, item: bytes) -> None:
-        self.writes.append(bytes(item))
-        await self._stream.send(item)
-
-    async def send_eof(self) -> None:
-        await self._stream.send_eof()
-
-    async def aclose(self) -> None:
-        self.closed += 1
-        await self._stream.aclose()
 
 
 class _Ended(Exception):

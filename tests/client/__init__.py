@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.client.checks", "tests.raw")
+pytest.register_assert_rewrite("tests.client.checks", "tests.raw", "tests.taps")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, TypedDict, TypeVar, Unpack
+from collections.abc import AsyncIterator, Iterable
+from email.message import EmailMessage
+from typing import Any, Final, TypedDict, TypeVar, Unpack
 
 import pytest
 
 from esmtp_async import (
+    InvalidInput,
     Receipt,
     RecipientResult,
     Recipients,
@@ -15,8 +17,10 @@ from esmtp_async import (
     SendOptions,
     SMTPClient,
     SMTPError,
+    Stage,
 )
 from tests.raw import Server
+from tests.taps import Tap
 
 ALICE: Final = "alice@example.test"
 BOB: Final = "bob@example.test"
@@ -86,3 +90,38 @@ async def assert_poisoned(server: Server, client: SMTPClient, *verbs: str) -> No
     assert len(tap.writes) == written
     assert heard.verbs == list(verbs)
     assert server.heard[1].contents == [MESSAGE + b".\r\n"]
+
+
+async def never() -> Tap:
+    """Stand in for the server where nothing may be connected to."""
+    pytest.fail("a connection was opened")
+
+
+async def refusal(message: object = MESSAGE, **sending: object) -> str:
+    """See that it is refused without a connection; give what the caller is told."""
+    arguments: dict[str, Any] = {"sender": ALICE, "recipients": BOB, **sending}
+    sent: Any = message
+    async with SMTPClient(connect=never) as client:
+        with pytest.raises(InvalidInput) as info:
+            await client.send(sent, **arguments)
+    assert info.value.stage is Stage.LOCAL
+    told = str(info.value)
+    assert told.isprintable()
+    return told
+
+
+def simple(**fields: str) -> EmailMessage:
+    """Give a message with these header fields, From and To among them."""
+    message = EmailMessage()
+    message["From"] = ALICE
+    message["To"] = BOB
+    for name, value in fields.items():
+        message[name.replace("_", "-")] = value
+    message.set_content("Hello.\n")
+    return message
+
+
+async def big_stream(count: int = 80) -> AsyncIterator[bytes]:
+    """Give 5 MB in blocks."""
+    for _ in range(count):
+        yield b"x" * 65534 + b"\r\n"

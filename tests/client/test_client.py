@@ -1,46 +1,29 @@
-"""The client: sources, time limits, events, inquiries, and what it shows of itself."""
+"""The client: time limits, events, inquiries, and what it shows of itself."""
 
 from __future__ import annotations
 
-import io
 import logging
-import pickle
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from email.message import EmailMessage
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Final
 
 import anyio
 import pytest
 
 from esmtp_async import (
-    AuthenticationFailed,
-    ClientOptions,
     CommandSent,
-    ConnectFailed,
     ConnectionClosed,
     ConnectionLost,
     ConnectionOpened,
-    ContentRefused,
     Event,
-    GreetingRefused,
-    HelloRefused,
     InvalidInput,
     MessageFinished,
-    NotSupported,
     OutcomeUnknown,
     ProtocolViolation,
-    RecipientsRefused,
     ReplyReceived,
-    Sendable,
     SenderRefused,
     SMTPClient,
-    SMTPError,
     Stage,
     StageTimeout,
-    Timeouts,
-    TLSFailed,
     TLSStarted,
 )
 from esmtp_async import send as send_once
@@ -58,7 +41,6 @@ from tests.raw import (
     EOF,
     HANG,
     NAME,
-    After,
     Answer,
     Step,
     offering,
@@ -73,148 +55,6 @@ ADDRESSED: Final = (
     b"\r\n"
     b"Hello.\r\n"
 )
-
-
-def email_message() -> EmailMessage:
-    message = EmailMessage()
-    message["From"] = "Alice <alice@example.test>"
-    message["To"] = "Bob <bob@example.test>"
-    message["Cc"] = "carol@example.test"
-    message["Subject"] = "hello"
-    message.set_content("Hello.\n")
-    return message
-
-
-async def asynchronous(octets: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(octets), 10):
-        await anyio.lowlevel.checkpoint()
-        yield octets[start : start + 10]
-
-
-def generator(octets: bytes) -> Iterator[bytes]:
-    for start in range(0, len(octets), 10):
-        yield octets[start : start + 10]
-
-
-# Sources
-
-
-WITH_PASSWORD: Final = ClientOptions(
-    username="u", password="p", allow_plaintext_auth=True
-)
-
-
-@everywhere
-async def test_an_email_message() -> None:
-    message = email_message()
-    before = bytes(message)
-    async with serving(script()) as server, server.client() as client:
-        receipt = await client.send(message)
-        assert receipt.accepted == (BOB, CAROL)
-        assert server.heard[0].lines[1] == b"MAIL FROM:<alice@example.test>"
-        assert receipt.message_id is not None
-        content = server.heard[0].contents[0]
-        assert f"Message-ID: {receipt.message_id}\r\n".encode() in content
-        assert b"\r\nDate: " in content
-        assert content.endswith(b"\r\n\r\nHello.\r\n.\r\n")
-    assert bytes(message) == before
-
-
-@everywhere
-@pytest.mark.parametrize(
-    "make",
-    [bytes, bytearray, memoryview, lambda octets: octets.decode()],
-    ids=["bytes", "bytearray", "memoryview", "str"],
-)
-async def test_octets_and_text(make: Callable[[bytes], Sendable]) -> None:
-    async with serving(script()) as server, server.client() as client:
-        await client.send(make(ADDRESSED))
-        await client.send(make(ADDRESSED.replace(b"\r\n", b"\n")))
-        assert server.heard[0].messages == [ADDRESSED] * 2
-        assert server.heard[0].lines[1:3] == [
-            b"MAIL FROM:<alice@example.test>",
-            b"RCPT TO:<bob@example.test>",
-        ]
-
-
-@everywhere
-async def test_files(tmp_path: Path) -> None:
-    path = tmp_path / "message.eml"
-    path.write_bytes(ADDRESSED)
-    async with serving(script()) as server, server.client() as client:
-        await client.send(path)
-        await client.send(io.BytesIO(ADDRESSED))
-        with path.open("rb") as opened:
-            await client.send(opened)
-        with tempfile.NamedTemporaryFile() as temporary:
-            temporary.write(ADDRESSED)
-            temporary.seek(0)
-            await client.send(temporary)
-        async with await anyio.open_file(path, "rb") as file:
-            await send(client, file)
-        assert server.heard[0].messages == [ADDRESSED] * 5
-        with pytest.raises(FileNotFoundError):
-            await client.send(tmp_path / "none.eml")
-        assert (await client.send(path)).accepted == (BOB,)
-    assert len(server.heard) == 1
-
-
-@everywhere
-@pytest.mark.parametrize("keywords", [[], ["CHUNKING"], ["CHUNKING", "PIPELINING"]])
-async def test_iterables(keywords: list[str]) -> None:
-    async with serving(script(EHLO=offering(*keywords))) as server:
-        async with server.client() as client:
-            await send(client, [MESSAGE])
-            await send(client, generator(MESSAGE))
-            await send(client, asynchronous(MESSAGE))
-            await send(client, asynchronous(MESSAGE.replace(b"\r\n", b"\n")))
-            await send(client, [b""])
-            await send(client, [])
-        assert server.heard[0].messages == [*[MESSAGE] * 4, b"", b""]
-        assert len(server.heard) == 1
-
-
-@everywhere
-async def test_an_iterable_of_something_else() -> None:
-    async with serving(script()) as server, server.client() as client:
-        wrong: Any = ["text"]
-        error = await failure(client, InvalidInput, wrong)
-        assert "gave a str, not bytes" in str(error)
-        assert all(heard.messages == [] for heard in server.heard)
-        assert (await send(client)).accepted == (BOB,)
-
-
-@everywhere
-async def test_large_messages_arrive_whole() -> None:
-    body = b"".join(b".%06d\r\n" % number for number in range(100_000))
-    for keywords, pipelining in (
-        (["PIPELINING"], "conformant"),
-        (["PIPELINING", "CHUNKING"], "eager"),
-    ):
-        async with serving(script(EHLO=offering(*keywords))) as server:
-            async with server.client(pipelining=pipelining) as client:
-                await send(client, ADDRESSED + body)
-                await send(client, asynchronous_blocks(ADDRESSED + body))
-            whole, streamed = server.heard[0].messages
-            assert whole == streamed
-            kept = ADDRESSED + body
-            assert whole.replace(b"\r\n..", b"\r\n.") == kept
-
-
-async def asynchronous_blocks(octets: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(octets), 50_001):
-        yield octets[start : start + 50_001]
-
-
-@everywhere
-async def test_the_envelope_given_wins() -> None:
-    async with serving(script()) as server, server.client() as client:
-        await client.send(ADDRESSED, sender="", recipients=[CAROL, "Postmaster", CAROL])
-        assert server.heard[0].lines[1:4] == [
-            b"MAIL FROM:<>",
-            b"RCPT TO:<carol@example.test>",
-            b"RCPT TO:<Postmaster>",
-        ]
 
 
 # Time limits
@@ -495,105 +335,3 @@ async def test_nothing_is_connected_to_without_a_message() -> None:
         async with server.client():
             await anyio.sleep(0.01)
         assert server.heard == []
-
-
-# Errors, as they travel
-
-
-@everywhere
-@pytest.mark.parametrize(
-    ("answers", "kind", "options"),
-    [
-        ({"CONNECT": b"554 no\r\n"}, GreetingRefused, {}),
-        ({"EHLO": b"550 no\r\n"}, HelloRefused, {}),
-        ({"CONNECT": b"oops\r\n"}, ProtocolViolation, {}),
-        ({"CONNECT": EOF}, ConnectionLost, {}),
-        ({}, TLSFailed, {"security": "starttls"}),
-        ({"EHLO": offering("AUTH X")}, AuthenticationFailed, WITH_PASSWORD),
-        ({"MAIL": b"451 4.3.0 later\r\n"}, SenderRefused, {}),
-        ({"RCPT": b"550 5.1.1 no\r\n"}, RecipientsRefused, {}),
-        ({"CONTENT": b"554 5.6.0 no\r\n"}, ContentRefused, {}),
-        ({"CONTENT": EOF}, OutcomeUnknown, {}),
-        ({"EHLO": offering("SIZE 1")}, NotSupported, {}),
-        ({"MAIL": HANG}, StageTimeout, {"timeouts": Timeouts(command=0.1)}),
-    ],
-)
-async def test_errors_can_be_pickled(
-    answers: dict[str, Answer], kind: type[SMTPError], options: ClientOptions
-) -> None:
-    async with serving(script(**answers)) as server:
-        async with server.client(**options) as client:
-            error = await failure(client, kind, recipients=[BOB, CAROL])
-    copied = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
-    assert type(copied) is kind
-    assert str(copied) == str(error)
-    assert repr(copied) == repr(error)
-    assert vars(copied) == vars(error)
-    assert len(copied.recipients) == 2
-    assert copied.stage is error.stage
-    assert copied.reply == error.reply
-    assert type(copied).__module__ == "esmtp_async"
-
-
-@everywhere
-async def test_other_errors_can_be_pickled() -> None:
-    async with SMTPClient("127.0.0.1", 1, client_hostname=NAME) as client:
-        refused = await failure(client, ConnectFailed)
-        invalid = await failure(client, InvalidInput, recipients="bad")
-    for error in (refused, invalid):
-        copied = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
-        assert type(copied) is type(error)
-        assert str(copied) == str(error)
-        assert vars(copied) == vars(error)
-
-
-@everywhere
-async def test_receipts_can_be_pickled() -> None:
-    async with serving(script()) as server, server.client() as client:
-        receipt = await send(client)
-        assert pickle.loads(pickle.dumps(receipt)) == receipt  # noqa: S301  # our own
-        assert pickle.loads(pickle.dumps(await client.probe()))  # noqa: S301
-
-
-@everywhere
-async def test_one_client_in_two_conversations_of_a_stream_and_a_message() -> None:
-    """A message can be sent from within the stream of another."""
-    async with serving(script()) as server, server.client() as client:
-
-        async def nested() -> AsyncIterator[bytes]:
-            await send(client)
-            yield MESSAGE
-
-        await send(client, nested())
-        messages = [text for heard in server.heard for text in heard.messages]
-        assert messages == [MESSAGE] * 2
-
-
-@everywhere
-async def test_the_mail_data_are_read_only_if_wanted() -> None:
-    read: list[int] = []
-
-    async def source() -> AsyncIterator[bytes]:
-        read.append(1)
-        yield MESSAGE
-
-    async with serving(script(RCPT=b"550 no\r\n", DATA=b"503 no\r\n")) as server:
-        async with server.client() as client:
-            await failure(client, RecipientsRefused, source())
-    assert read == []
-
-
-@everywhere
-async def test_a_stalled_upload_can_be_cancelled_at_once() -> None:
-    stalling = script(DATA=(b"354 go\r\n", After(1), HANG))
-    async with serving(stalling) as server, server.client() as client:
-
-        async def source() -> AsyncIterator[bytes]:
-            yield b"x" * 1000
-            await anyio.sleep_forever()
-
-        start = anyio.current_time()
-        with anyio.move_on_after(0.1):
-            await send(client, source())
-        assert anyio.current_time() - start < 0.5
-        assert await server.heard[0].over() == "reset"

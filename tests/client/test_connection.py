@@ -32,11 +32,11 @@ from tests.raw import (
     Answer,
     Flood,
     Script,
-    Tap,
     offering,
     script,
     serving,
 )
+from tests.taps import Tap
 
 MANY: Final = [f"user{number}@example.test" for number in range(250)]
 MAIL: Final = b"MAIL FROM:<alice@example.test>\r\n"

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import anyio
 import pytest
 
 from esmtp_async import (
     ConnectFailed,
-    ConnectionClosed,
-    Event,
-    HelloRefused,
     Stage,
 )
 from esmtp_async._connection import Connection
 from esmtp_async._pool import Pool, Pooled, PoolLimits, choose
 from esmtp_async.protocol import Session
 from tests.backends import everywhere
-from tests.client.certificates import client_context, server_context
-from tests.client.checks import BOB, MESSAGE, failure, send
-from tests.raw import (
-    EOF,
-    STALL,
-    TLS,
-    offering,
-    script,
-    serving,
-)
 
 LIMITS = PoolLimits(max_connections=3, max_messages=10, max_idle=45, max_age=100)
 NOW = 1000.0
@@ -283,120 +271,29 @@ async def test_a_closed_pool() -> None:
     assert len(office.left) == 2
 
 
-# The pool of a client, over sockets
-
-
 @everywhere
-async def test_messages_share_a_connection() -> None:
-    async with serving(script()) as server, server.client() as client:
+async def test_what_is_being_closed_still_counts() -> None:
+    office = Office()
+    held = [await office.pool.acquire() for _ in range(3)]
+    for mine in held:
+        await office.pool.release(mine)
+    peak = 0
+
+    async def slow(connection: Idle) -> None:
+        await anyio.sleep(0.02)
+        connection.closed += 1
+
+    async def work() -> None:
+        nonlocal peak
+        mine = await office.pool.acquire(fresh=True)
+        peak = max(peak, sum(not c.closed for c in office.opened))
+        await office.pool.release(mine)
+
+    for mine in held:
+        assert isinstance(mine.connection, Idle)
+        mine.connection.aclose = partial(slow, mine.connection)  # type: ignore[method-assign]
+    async with anyio.create_task_group() as group:
         for _ in range(3):
-            await send(client)
-    assert [heard.messages for heard in server.heard] == [[MESSAGE] * 3]
-    assert server.heard[0].verbs[-1] == "QUIT"
-
-
-@everywhere
-async def test_the_share_of_a_connection() -> None:
-    async with serving(script()) as server:
-        async with server.client(max_messages_per_connection=2) as client:
-            for _ in range(5):
-                await send(client)
-    assert [len(heard.messages) for heard in server.heard] == [2, 2, 1]
-    assert [heard.verbs[-1] for heard in server.heard] == ["QUIT"] * 3
-
-
-@everywhere
-@pytest.mark.parametrize("limit", ["max_idle", "max_age"])
-async def test_old_connections_are_replaced(limit: str) -> None:
-    async with serving(script()) as server:
-        options = {"max_idle": 0.05} if limit == "max_idle" else {"max_age": 0.05}
-        async with server.client(**options) as client:  # type: ignore[arg-type]
-            await send(client)
-            await anyio.sleep(0.1)
-            await send(client)
-        assert [len(heard.messages) for heard in server.heard] == [1, 1]
-        assert server.taps[0].closed == 1
-
-
-@everywhere
-async def test_expired_connections_are_dropped_all_at_once() -> None:
-    """Peers that never say good-bye hold nobody up, and no cancellation leaks them."""
-    deaf = script(CONNECT=(TLS, b"220 x\r\n"), CONTENT=(b"250 ok\r\n", STALL))
-    events: list[Event] = []
-    async with serving(
-        *[deaf] * 4, script(CONNECT=(TLS, b"220 x\r\n")), tls=server_context()
-    ) as server:
-        async with server.client(
-            security="tls",
-            ssl_context=client_context(),
-            max_idle=0.1,
-            on_event=events.append,
-        ) as client:
-            async with anyio.create_task_group() as group:
-                for _ in range(4):
-                    group.start_soon(send, client)
-            assert len(server.heard) == 4
-            await anyio.sleep(0.2)
-            start = anyio.current_time()
-            with anyio.move_on_after(0.1):
-                await send(client)
-            assert anyio.current_time() - start < 2
-            assert [tap.closed for tap in server.taps[:4]] == [1] * 4
-            assert sum(isinstance(e, ConnectionClosed) for e in events) >= 4
-            assert (await send(client)).accepted == (BOB,)
-
-
-@everywhere
-async def test_an_idle_connection_that_died_is_not_used() -> None:
-    dying = script(CONTENT=(b"250 ok\r\n", EOF))
-    async with serving(dying, script()) as server, server.client() as client:
-        await send(client)
-        await server.heard[0].left()
-        assert (await send(client)).attempts == 1
-        assert [len(heard.messages) for heard in server.heard] == [1, 1]
-
-
-@everywhere
-async def test_a_closed_client() -> None:
-    async with serving(script(CONTENT=(0.1, b"250 ok\r\n"))) as server:
-        client = server.client()
-        async with anyio.create_task_group() as group:
-            group.start_soon(send, client)
-            while not server.heard or not server.heard[0].messages:
-                await anyio.sleep(0.01)
-            await client.aclose()
-        # What was under way was not disturbed, and left in order.
-        assert server.heard[0].messages == [MESSAGE]
-        assert await server.heard[0].over() != "reset"
-        assert server.heard[0].verbs[-1] == "QUIT"
-        for action in (send(client), client.noop(), client.probe()):
-            with pytest.raises(RuntimeError, match="closed"):
-                await action
-        await client.aclose()
-        assert len(server.heard) == 1
-
-
-@everywhere
-async def test_closing_waits_for_nobody_for_long() -> None:
-    stuck = script(QUIT=STALL)
-    async with serving(stuck) as server:
-        client = server.client(timeouts=0.2)
-        async with anyio.create_task_group() as group:
-            for _ in range(5):
-                group.start_soon(send, client)
-        assert len(server.heard) == 5
-        start = anyio.current_time()
-        await client.aclose()
-        assert anyio.current_time() - start < 0.9
-        assert [tap.closed for tap in server.taps] == [1] * 5
-
-
-@everywhere
-async def test_failures_use_nothing_up() -> None:
-    refusing = script(EHLO=b"550 no\r\n", HELO=b"550 no\r\n")
-    async with serving(*[refusing] * 8, script(EHLO=offering())) as server:
-        async with server.client(max_connections=2) as client:
-            for _ in range(8):
-                await failure(client, HelloRefused)
-            assert (await send(client)).accepted == (BOB,)
-            assert [tap.closed for tap in server.taps[:8]] == [1] * 8
+            group.start_soon(work)
+    assert [c.closed for c in office.opened[:3]] == [1] * 3
+    assert peak <= 3

@@ -1,0 +1,142 @@
+"""Receipts and errors: what a caller is told of the results."""
+
+from __future__ import annotations
+
+import pytest
+
+from esmtp_async import (
+    ConnectionLost,
+    ContentRefused,
+    NotSupported,
+    Outcome,
+    OutcomeUnknown,
+    ProtocolViolation,
+    Receipt,
+    RecipientResult,
+    RecipientsRefused,
+    Refused,
+    Reply,
+    SenderRefused,
+    SMTPError,
+    Stage,
+    StageTimeout,
+)
+from esmtp_async._receipts import failure_of
+
+OK = Reply(250, (b"2.0.0 Ok: queued as 4F2kd",))
+NO = Reply(550, (b"5.1.1 no",))
+LATER = Reply(451, (b"4.3.0 later",))
+
+
+def result(
+    name: str, outcome: Outcome, reply: Reply | None, stage: Stage
+) -> RecipientResult:
+    temporary = reply is None or reply.temporary
+    return RecipientResult(f"{name}@x.test", outcome, reply, stage, temporary)
+
+
+CLOSING = Reply(421, (b"closing",))
+ACCEPTED = result("a", Outcome.ACCEPTED, OK, Stage.FINAL)
+REFUSED = result("r", Outcome.REFUSED, NO, Stage.RCPT)
+DEFERRED = result("d", Outcome.REFUSED, LATER, Stage.RCPT)
+UNWANTED = result("w", Outcome.REFUSED, NO, Stage.FINAL)
+NOT_FROM = result("f", Outcome.REFUSED, NO, Stage.MAIL)
+NOT_SENT = result("n", Outcome.NOT_SENT, None, Stage.RCPT)
+UNKNOWN = result("u", Outcome.UNKNOWN, None, Stage.FINAL)
+LACKING = result("l", Outcome.REFUSED, None, Stage.LOCAL)
+SHUT = result("s", Outcome.REFUSED, CLOSING, Stage.COMMAND)
+
+LOST = ConnectionLost("lost", stage=Stage.RCPT, temporary=True)
+TIMEOUT = StageTimeout("late", stage=Stage.FINAL, temporary=True)
+BROKEN = ProtocolViolation("odd", stage=Stage.FINAL)
+
+
+@pytest.mark.parametrize(
+    ("results", "cause", "kind"),
+    [
+        # Somebody accepted, nobody unknown: no error, whatever else happened.
+        ([ACCEPTED], None, None),
+        ([ACCEPTED, REFUSED], None, None),
+        ([ACCEPTED], BROKEN, None),
+        ([ACCEPTED, REFUSED], LOST, None),
+        # One unknown is worse than all others.
+        ([UNKNOWN], TIMEOUT, OutcomeUnknown),
+        ([ACCEPTED, UNKNOWN], LOST, OutcomeUnknown),
+        ([REFUSED, UNKNOWN], None, OutcomeUnknown),
+        # Nobody: what ended it, or who said no.
+        ([NOT_SENT], LOST, ConnectionLost),
+        ([REFUSED, NOT_SENT], LOST, ConnectionLost),
+        ([REFUSED], LOST, RecipientsRefused),
+        ([REFUSED], None, RecipientsRefused),
+        ([REFUSED, NOT_SENT], None, RecipientsRefused),
+        ([NOT_FROM], None, SenderRefused),
+        ([REFUSED, UNWANTED], None, ContentRefused),
+        ([LACKING], NotSupported("x"), NotSupported),
+        ([LACKING, REFUSED], None, RecipientsRefused),
+        ([SHUT], None, Refused),
+    ],
+)
+def test_the_error_of_results(
+    results: list[RecipientResult],
+    cause: SMTPError | None,
+    kind: type[SMTPError] | None,
+) -> None:
+    error = failure_of(tuple(results), cause)
+    assert (None if error is None else type(error)) is kind
+    if error is not None:
+        assert error.recipients == tuple(results)
+
+
+def test_an_unknown_outcome_tells_why() -> None:
+    error = failure_of((UNKNOWN,), TIMEOUT)
+    assert error is not None
+    assert error.__cause__ is TIMEOUT
+    assert str(error).endswith(": late")
+    assert error.stage is Stage.FINAL
+    assert not error.retry_safe
+    assert failure_of((UNKNOWN,), None).__cause__ is None  # type: ignore[union-attr]
+
+
+def test_a_refusal_tells_who_and_what() -> None:
+    error = failure_of((REFUSED, DEFERRED), None)
+    assert isinstance(error, RecipientsRefused)
+    assert error.command == "RCPT"
+    assert "r@x.test" in str(error)
+    assert "d@x.test" in str(error)
+    assert error.temporary  # for one of them
+    assert error.stage is Stage.RCPT
+    last = failure_of((REFUSED, UNWANTED), None)
+    assert isinstance(last, ContentRefused)
+    assert last.reply is NO
+    assert not last.temporary
+
+
+def receipt(*results: RecipientResult, reply: Reply = OK) -> Receipt:
+    return Receipt(results, reply, None, "<1@x.test>", 1)
+
+
+def test_a_receipt() -> None:
+    mixed = receipt(REFUSED, ACCEPTED, DEFERRED)
+    assert mixed.accepted == ("a@x.test",)
+    assert mixed.refused == (REFUSED, DEFERRED)
+    assert mixed.queue_id == "4F2kd"
+    with pytest.raises(RecipientsRefused, match=r"r@x\.test, d@x\.test") as info:
+        mixed.raise_for_refused()
+    assert info.value.recipients == (REFUSED, ACCEPTED, DEFERRED)
+    receipt(ACCEPTED).raise_for_refused()
+
+
+@pytest.mark.parametrize(
+    ("text", "queue_id"),
+    [
+        (b"2.0.0 Ok: queued as 4cQx1Z2b3Cz", "4cQx1Z2b3Cz"),
+        (b"OK id=1rXyAB-0001Ab-2C", "1rXyAB-0001Ab-2C"),
+        (b"2.0.0 4ANAB1cd012345 Message accepted for delivery", "4ANAB1cd012345"),
+        (b"Queued as <ab.cd>", "ab.cd"),
+        (b"ok", None),
+        (b"", None),
+        (b"queued as \x1b[2J", None),
+    ],
+)
+def test_queue_ids(text: bytes, queue_id: str | None) -> None:
+    assert receipt(ACCEPTED, reply=Reply(250, (text,))).queue_id == queue_id
