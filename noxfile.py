@@ -82,7 +82,7 @@ def tests(session: nox.Session) -> None:
     With arguments of your own (``nox -s tests-3.11 -- -k pool``) there is no gate.
     """
     install(session, "test")
-    pytest = ["pytest", "-n", "2", "-m", "not interop and not mutation"]
+    pytest = ["pytest", "-n", "4", "-m", "not interop and not mutation"]
     if session.python != OLDEST or session.posargs:
         session.run(*pytest, *session.posargs)
         return
@@ -103,7 +103,7 @@ def mutation(session: nox.Session) -> None:
     """Change the transition table in every single place; each change must be caught."""
     install(session, "test")
     session.run(
-        "pytest", "-n", "2", "-m", "mutation", "tests/protocol/test_mutation.py"
+        "pytest", "-n", "4", "-m", "mutation", "tests/protocol/test_mutation.py"
     )
 
 

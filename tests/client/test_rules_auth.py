@@ -80,11 +80,10 @@ async def test_U1_unless_asked_for_by_name() -> None:
 
 
 @everywhere
-async def test_U1_or_over_a_unix_socket(tmp_path: Path) -> None:
-    path = tmp_path / "smtp.sock"
-    async with serving(asking(), path=path) as server:
+async def test_U1_or_over_a_unix_socket(socket_path: Path) -> None:
+    async with serving(asking(), path=socket_path) as server:
         async with SMTPClient(
-            f"smtp+unix://{path}",
+            f"smtp+unix://{socket_path}",
             client_hostname=NAME,
             username=USER,
             password=PASSWORD,

@@ -80,19 +80,17 @@ def test_the_failures_of_all_addresses_are_told() -> None:
 
 
 @everywhere
-async def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
-    path = tmp_path / "none.sock"
-    async with SMTPClient(f"smtp+unix://{path}", client_hostname=NAME) as client:
+async def test_a_unix_socket_that_is_not_there(socket_path: Path) -> None:
+    async with SMTPClient(f"smtp+unix://{socket_path}", client_hostname=NAME) as client:
         error = await failure(client, ConnectFailed)
-        assert str(path) in str(error)
+        assert str(socket_path) in str(error)
         assert "No such file" in str(error)
 
 
 @everywhere
-async def test_unix_sockets(tmp_path: Path) -> None:
-    path = tmp_path / "lmtp.sock"
-    async with serving(script(), path=path) as server:
-        async with SMTPClient(f"lmtp+unix://{path}") as client:
+async def test_unix_sockets(socket_path: Path) -> None:
+    async with serving(script(), path=socket_path) as server:
+        async with SMTPClient(f"lmtp+unix://{socket_path}") as client:
             receipt = await send(client)
             assert receipt.accepted == (BOB,)
             assert receipt.tls is None
@@ -291,10 +289,9 @@ async def test_closing_does_not() -> None:
 
 
 @everywhere
-async def test_aborting_a_unix_socket(tmp_path: Path) -> None:
-    path = tmp_path / "smtp.sock"
-    async with serving(script(CONNECT=HANG), path=path) as server:
-        stream = await _transport.dial(Endpoint("", path=str(path)))
+async def test_aborting_a_unix_socket(socket_path: Path) -> None:
+    async with serving(script(CONNECT=HANG), path=socket_path) as server:
+        stream = await _transport.dial(Endpoint("", path=str(socket_path)))
         await stream.send(b"x")
         await _transport.abort(stream)
         assert await server.heard[0].over() in {"eof", "reset"}

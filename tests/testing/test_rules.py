@@ -123,7 +123,7 @@ async def test_a_delay_lets_earlier_replies_out_first() -> None:
         assert (await talk.reply())[:3] == b"250"
         assert anyio.current_time() - started < 1
         assert (await talk.reply())[:3] == b"250"
-        assert anyio.current_time() - started >= 1
+        assert anyio.current_time() - started > 0.99
 
 
 @everywhere

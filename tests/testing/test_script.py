@@ -256,7 +256,7 @@ async def test_a_wait_takes_time_and_a_hang_comes_behind_what_was_said() -> None
         assert await talk.reply() == b"220 a\r\n"
         assert anyio.current_time() - started < 0.3
         assert await talk.reply() == b"220 b\r\n"
-        assert anyio.current_time() - started >= 0.3
+        assert anyio.current_time() - started > 0.29
 
 
 @everywhere

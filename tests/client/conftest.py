@@ -1,0 +1,16 @@
+"""What the tests of the client share."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def socket_path() -> Iterator[Path]:
+    """Give a path for a unix socket: 108 octets at most, so not below `tmp_path`."""
+    with tempfile.TemporaryDirectory(prefix="esmtp-", dir="/tmp") as folder:  # noqa: S108
+        yield Path(folder) / "smtp.sock"
