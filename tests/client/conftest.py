@@ -12,5 +12,5 @@ import pytest
 @pytest.fixture
 def socket_path() -> Iterator[Path]:
     """Give a path for a unix socket: 108 octets at most, so not below `tmp_path`."""
-    with tempfile.TemporaryDirectory(prefix="esmtp-", dir="/tmp") as folder:  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="esmtp-", dir="/tmp") as folder:
         yield Path(folder) / "smtp.sock"
