@@ -18,7 +18,7 @@ LAYERS: Final = """
     protocol._replies
     protocol._outcomes
     protocol._exceptions
-    protocol._grammar
+    protocol._grammar protocol._asks
     protocol._addresses
     protocol._reader protocol._extensions protocol._content
     protocol._commands

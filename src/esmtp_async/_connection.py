@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import anyio
+from anyio import to_thread
 from anyio.abc import ByteStream
 
 from esmtp_async import _transport
@@ -24,6 +25,7 @@ from esmtp_async._events import (
 )
 from esmtp_async._timeouts import Timeouts
 from esmtp_async._transport import STREAM_ERRORS
+from esmtp_async.protocol._asks import WAIT, Ask, Compute, Fetch
 from esmtp_async.protocol._commands import STAGES, Command
 from esmtp_async.protocol._exceptions import (
     ConnectionLost,
@@ -33,7 +35,7 @@ from esmtp_async.protocol._exceptions import (
     StageTimeout,
     TLSFailed,
 )
-from esmtp_async.protocol._exchange import WAIT, Ask, Commands, Exchange, Fetch
+from esmtp_async.protocol._exchange import Commands, Exchange
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._session import CLOSED, LOST, Replied, Session
@@ -82,7 +84,7 @@ class Connection:
         # Where the exchange that is being held has come to.
         self._exchange: Exchange
         self._steps: Commands
-        self._answer: bytes | None = None  # to the Fetch that was yielded last
+        self._answer: bytes | None = None  # to what was asked for last
         self._waiting = False  # for every reply, before the next step
         self._over = False  # nothing more is to be said
         self._mute = False  # nothing more can be said
@@ -192,7 +194,7 @@ class Connection:
                 await self._do(step)
         await self._flush(flight)
 
-    def _next_step(self) -> Command | Ask | Fetch | None:
+    def _next_step(self) -> Command | Ask | Fetch | Compute | None:
         answer, self._answer = self._answer, None
         try:
             return next(self._steps) if answer is None else self._steps.send(answer)
@@ -205,11 +207,14 @@ class Connection:
             self._observe(CommandSent(self.number, str(command)))
         return wire
 
-    async def _do(self, step: Ask | Fetch) -> None:
+    async def _do(self, step: Ask | Fetch | Compute) -> None:
         """Do what the exchange asks of its driver."""
         if isinstance(step, Fetch):
-            self._limit(Stage.CONTENT)
+            self._limit(step.stage)
             self._answer = await step.call()
+        elif isinstance(step, Compute):
+            self._limit(step.stage)
+            self._answer = await to_thread.run_sync(step.call, abandon_on_cancel=True)
         elif step is WAIT:
             self._waiting = self.session.awaited is not None
         else:
@@ -217,6 +222,7 @@ class Connection:
             self._stream = await self._upgrade(self._stream)
             self.session.secured()
             self.tls = _transport.tls_info(self._stream)
+            self._answer = b"" if self.tls is None else self.tls.peer_certificate
             if self._observe.active:
                 version = "" if self.tls is None else self.tls.version
                 self._observe(TLSStarted(self.number, version))

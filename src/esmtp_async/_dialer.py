@@ -68,6 +68,9 @@ class Dialer:
             mechanisms=settings.mechanisms,
             secure=tls is not None or settings.endpoint.path is not None,
             allow_plaintext_auth=settings.allow_plaintext_auth,
+            host=settings.server_hostname,
+            port=settings.endpoint.port,
+            peer_certificate=b"" if tls is None else tls.peer_certificate,
         )
         session = Session(
             opening,

@@ -12,6 +12,7 @@ from esmtp_async.protocol import (
     WAIT,
     Ask,
     Command,
+    Compute,
     Envelope,
     Exchange,
     Fetch,
@@ -33,7 +34,7 @@ from esmtp_async.protocol import (
 from esmtp_async.protocol._commands import STAGES
 from esmtp_async.protocol._exceptions import ConnectionLost, NotDelivered
 from esmtp_async.protocol._exchange import Commands
-from tests.protocol.dialogue import finished
+from tests.protocol.dialogue import answer_to
 from tests.transcript import Message, Transcript
 
 _MECHANISMS: Final[Mapping[str, Callable[[str, str], Mechanism]]] = {
@@ -137,7 +138,7 @@ class Conversation:
         answer: bytes | None = None
         while not (self._over or self._waiting) and session.may_continue:
             step = _next(self._steps, answer)
-            answer = finished(step.call()) if isinstance(step, Fetch) else None
+            answer = answer_to(step)
             if isinstance(step, Command) and session.may_send(step):
                 flight += session.send(step, exchange)
             elif step is UPGRADE:
@@ -174,7 +175,9 @@ async def _blocks(message: Message) -> AsyncIterator[bytes]:
         yield line
 
 
-def _next(steps: Commands, answer: bytes | None) -> Command | Ask | Fetch | None:
+def _next(
+    steps: Commands, answer: bytes | None
+) -> Command | Ask | Fetch | Compute | None:
     try:
         return next(steps) if answer is None else steps.send(answer)
     except StopIteration:

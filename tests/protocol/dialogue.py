@@ -14,6 +14,7 @@ from esmtp_async.protocol import (
     UPGRADE,
     WAIT,
     Command,
+    Compute,
     Exchange,
     Fetch,
     Opening,
@@ -79,14 +80,14 @@ def _drive(
         answer: bytes | None = None
         while not (over or waiting) and session.may_continue:
             step = next(steps, None) if answer is None else steps.send(answer)
-            answer = finished(step.call()) if isinstance(step, Fetch) else None
+            answer = answer_to(step)
             if isinstance(step, Command) and session.may_send(step):
                 said.append(session.send(step, exchange))
             elif step is UPGRADE:
                 session.secured()
             elif step is WAIT:
                 waiting = bool(session.outstanding)
-            elif not isinstance(step, Fetch):
+            elif answer is None:
                 steps.close()
                 over = True
         flight = b"".join(said[before:])
@@ -97,6 +98,15 @@ def _drive(
         expected = octets(turn.client)
         assert flight == expected, f"{flight!r} was said, not {expected!r}"
         session.receive_data(octets(turn.server))
+
+
+def answer_to(step: object) -> bytes | None:
+    """Give what is asked for beside commands; None for all that has no answer."""
+    if isinstance(step, Fetch):
+        return finished(step.call())
+    if isinstance(step, Compute):
+        return step.call()
+    return b"" if step is UPGRADE else None
 
 
 def finished(awaitable: Awaitable[bytes]) -> bytes:

@@ -8,18 +8,21 @@ from collections.abc import Callable
 import pytest
 
 from esmtp_async.protocol import (
+    Channel,
+    Compute,
+    Fetch,
     Login,
     Mechanism,
     Opening,
     Plain,
     RemoteProtocolError,
     Reply,
+    Responses,
     Session,
     Stage,
     State,
 )
 from esmtp_async.protocol._exceptions import AuthenticationFailed
-from esmtp_async.protocol._sasl import Responses
 from tests.protocol.dialogue import GREETING, Turn, converse, hello
 
 LOGIN = Login("alice", "secret")
@@ -43,16 +46,19 @@ CANCELLED = Turn("*", "501 cancelled")
 class Custom:
     """A mechanism that anybody may write."""
 
-    name = "CUSTOM"
+    names = ("CUSTOM",)
 
-    def __init__(self, respond: Callable[[], Responses]) -> None:
-        self.respond = respond
+    def __init__(self, begin: Callable[[], Responses]) -> None:
+        self._begin = begin
+
+    def respond(self, _channel: Channel) -> Responses:
+        return self._begin()
 
 
 def hold(mechanism: Mechanism, session: Session, *turns: Turn) -> None:
     """Hold an opening with AUTH, over a transport that protects it."""
     opening = Opening("client.test", secure=True, mechanisms=[mechanism])
-    offer = hello(f"AUTH {mechanism.name}")
+    offer = hello(f"AUTH {' '.join(mechanism.names)}")
     converse(session, opening, GREETING, offer, *turns)
 
 
@@ -299,3 +305,60 @@ def test_U4_a_mechanism_may_answer_eight_challenges() -> None:
     error = fail(Custom(respond), *turns, Turn("YQ==", "334 "), state=State.AUTH)
     assert error.reply == Reply(334, (b"",))
     assert str(error) == "the server refused AUTH: 334"
+
+
+async def token() -> bytes:
+    return b"token"
+
+
+def test_what_a_mechanism_asks_for_it_gets_before_its_response() -> None:
+    def respond() -> Responses:
+        got = yield Fetch(Stage.AUTH, token)
+        got = yield Compute(Stage.AUTH, lambda: b"<%s>" % got)
+        challenge = yield got
+        got = yield Fetch(Stage.AUTH, token)
+        yield b"%s, %s" % (challenge, got)
+
+    turns = (
+        Turn("AUTH CUSTOM PHRva2VuPg==", "334 Zm9v"),
+        Turn("Zm9vLCB0b2tlbg==", "235 ok"),
+    )
+    succeed(Custom(respond), *turns)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "offered", "chosen"),
+    [
+        (b"der", "X-PLUS X Y", "X-PLUS"),
+        (b"der", "Y X", "X"),
+        (b"", "X-PLUS X Y", "X"),
+        (b"", "X-PLUS Y", "Y"),
+    ],
+)
+def test_the_best_name_is_used_that_is_offered_and_can_be(
+    certificate: bytes, offered: str, chosen: str
+) -> None:
+    channels: list[Channel] = []
+
+    class Named:
+        def __init__(self, *names: str) -> None:
+            self.names = names
+
+        def respond(self, channel: Channel) -> Responses:
+            channels.append(channel)
+            yield None
+            yield b""
+
+    session = Session()
+    opening = Opening(
+        "client.test",
+        secure=True,
+        mechanisms=[Named("X-PLUS", "X"), Named("Y")],
+        host="mail.test",
+        port=587,
+        peer_certificate=certificate,
+    )
+    turns = (Turn(f"AUTH {chosen}", "334 "), Turn(b"\r\n", "235 ok"))
+    converse(session, opening, GREETING, hello(f"AUTH {offered}"), *turns)
+    names = tuple(offered.split())
+    assert channels == [Channel(chosen, names, "mail.test", 587, certificate)]

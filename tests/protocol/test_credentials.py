@@ -106,7 +106,8 @@ def test_U12_no_variable_in_a_traceback_shows_them(
     mechanism: Plain | Login, turns: list[Turn]
 ) -> None:
     opening = Opening("client.test", secure=True, mechanisms=[mechanism])
-    error: BaseException | None = fail(opening, hello(f"AUTH {mechanism.name}"), *turns)
+    offer = hello(f"AUTH {mechanism.names[0]}")
+    error: BaseException | None = fail(opening, offer, *turns)
     frames = []
     while error is not None:
         told = traceback.TracebackException.from_exception(error, capture_locals=True)

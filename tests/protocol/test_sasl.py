@@ -11,15 +11,16 @@ from collections.abc import Callable
 
 import pytest
 
-from esmtp_async.protocol import Auth, Login, Mechanism, Plain, Secret
+from esmtp_async.protocol import Auth, Channel, Login, Mechanism, Plain, Secret
 from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
 
 PASSWORD = "correct horse"
+CHANNEL = Channel("", (), "mail.test", 587, b"")
 
 
 def test_plain_is_the_example_of_its_rfc() -> None:
     """RFC 4616 §4: no authorization identity, tim, tanstaaftanstaaf."""
-    responses = Plain("tim", "tanstaaftanstaaf").respond()
+    responses = Plain("tim", "tanstaaftanstaaf").respond(CHANNEL)
     assert next(responses) == b"\0tim\0tanstaaftanstaaf"
     with pytest.raises(StopIteration):
         responses.send(None)
@@ -27,16 +28,20 @@ def test_plain_is_the_example_of_its_rfc() -> None:
 
 def test_plain_is_the_example_of_rfc_4954() -> None:
     """RFC 4954 §4.1: AUTH PLAIN with its initial response, test and 1234."""
-    initial = next(Plain("test", "1234").respond())
+    initial = next(Plain("test", "1234").respond(CHANNEL))
+    assert isinstance(initial, bytes)
     assert Auth("PLAIN", initial).wire == b"AUTH PLAIN AHRlc3QAMTIzNA==\r\n"
 
 
 def test_plain_is_utf8() -> None:
-    assert next(Plain("jürgen", "pässwörd").respond()) == "\0jürgen\0pässwörd".encode()
+    assert (
+        next(Plain("jürgen", "pässwörd").respond(CHANNEL))
+        == "\0jürgen\0pässwörd".encode()
+    )
 
 
 def test_plain_has_nothing_to_say_to_a_challenge() -> None:
-    responses = Plain("alice", PASSWORD).respond()
+    responses = Plain("alice", PASSWORD).respond(CHANNEL)
     next(responses)
     with pytest.raises(StopIteration):
         responses.send(b"")
@@ -53,7 +58,7 @@ PROMPTS = [
 
 @pytest.mark.parametrize(("first", "second"), PROMPTS)
 def test_login_answers_two_prompts_in_their_order(first: bytes, second: bytes) -> None:
-    responses = Login("älice", Secret(PASSWORD)).respond()
+    responses = Login("älice", Secret(PASSWORD)).respond(CHANNEL)
     assert next(responses) is None
     assert responses.send(first) == "älice".encode()
     assert responses.send(second) == PASSWORD.encode()
@@ -65,7 +70,7 @@ def test_login_answers_two_prompts_in_their_order(first: bytes, second: bytes) -
 def test_login_does_not_give_its_first_answer_to_the_second_prompt(
     prompt: bytes | None,
 ) -> None:
-    responses = Login("alice", PASSWORD).respond()
+    responses = Login("alice", PASSWORD).respond(CHANNEL)
     next(responses)
     with pytest.raises(AuthenticationFailed, match="user name first"):
         responses.send(prompt)
@@ -75,7 +80,7 @@ def test_login_does_not_give_its_first_answer_to_the_second_prompt(
 def test_login_does_not_give_the_password_to_the_first_prompt(
     prompt: bytes | None,
 ) -> None:
-    responses = Login("alice", PASSWORD).respond()
+    responses = Login("alice", PASSWORD).respond(CHANNEL)
     next(responses)
     responses.send(b"Username:")
     with pytest.raises(AuthenticationFailed, match="password after the name"):
@@ -83,7 +88,7 @@ def test_login_does_not_give_the_password_to_the_first_prompt(
 
 
 def test_U4_login_says_the_password_once() -> None:
-    responses = Login("alice", PASSWORD).respond()
+    responses = Login("alice", PASSWORD).respond(CHANNEL)
     said = [next(responses), responses.send(b"Username:"), responses.send(b"Password:")]
     with pytest.raises(StopIteration):
         responses.send(b"Password:")
@@ -93,12 +98,14 @@ def test_U4_login_says_the_password_once() -> None:
 @pytest.mark.parametrize("mechanism", [Plain, Login])
 def test_a_mechanism_may_be_used_again(mechanism: type[Plain | Login]) -> None:
     made = mechanism("alice", PASSWORD)
-    assert [next(made.respond()) for _ in range(2)].count(next(made.respond())) == 2
+    assert [next(made.respond(CHANNEL)) for _ in range(2)].count(
+        next(made.respond(CHANNEL))
+    ) == 2
 
 
 def test_the_mechanisms_have_their_registered_names() -> None:
     mechanisms: list[Mechanism] = [Plain("a", "b"), Login("a", "b")]
-    assert [mechanism.name for mechanism in mechanisms] == ["PLAIN", "LOGIN"]
+    assert [mechanism.names for mechanism in mechanisms] == [("PLAIN",), ("LOGIN",)]
 
 
 @pytest.mark.parametrize("mechanism", [Plain, Login])
@@ -188,7 +195,9 @@ def test_secrets_compare_by_their_text() -> None:
 
 
 def test_what_plain_says_is_what_the_wire_shows_in_base64() -> None:
-    auth = Auth("PLAIN", next(Plain("alice", PASSWORD).respond()))
+    initial = next(Plain("alice", PASSWORD).respond(CHANNEL))
+    assert isinstance(initial, bytes)
+    auth = Auth("PLAIN", initial)
     assert b64encode(f"\0alice\0{PASSWORD}".encode()) in auth.wire
     assert PASSWORD not in str(auth)
     assert "alice" not in repr(auth)

@@ -8,6 +8,11 @@ conversations held with it. Nothing here reads, writes, waits or knows a clock.
 from esmtp_async.protocol._addresses import ForwardPath as ForwardPath
 from esmtp_async.protocol._addresses import Mailbox as Mailbox
 from esmtp_async.protocol._addresses import ReversePath as ReversePath
+from esmtp_async.protocol._asks import UPGRADE as UPGRADE
+from esmtp_async.protocol._asks import WAIT as WAIT
+from esmtp_async.protocol._asks import Ask as Ask
+from esmtp_async.protocol._asks import Compute as Compute
+from esmtp_async.protocol._asks import Fetch as Fetch
 from esmtp_async.protocol._commands import Auth as Auth
 from esmtp_async.protocol._commands import Bdat as Bdat
 from esmtp_async.protocol._commands import Command as Command
@@ -34,11 +39,7 @@ from esmtp_async.protocol._envelope import Parameter as Parameter
 from esmtp_async.protocol._envelope import Recipient as Recipient
 from esmtp_async.protocol._exceptions import LocalProtocolError as LocalProtocolError
 from esmtp_async.protocol._exceptions import RemoteProtocolError as RemoteProtocolError
-from esmtp_async.protocol._exchange import UPGRADE as UPGRADE
-from esmtp_async.protocol._exchange import WAIT as WAIT
-from esmtp_async.protocol._exchange import Ask as Ask
 from esmtp_async.protocol._exchange import Exchange as Exchange
-from esmtp_async.protocol._exchange import Fetch as Fetch
 from esmtp_async.protocol._exchange import Inquiry as Inquiry
 from esmtp_async.protocol._exchange import Opening as Opening
 from esmtp_async.protocol._exchange import StartTLSPolicy as StartTLSPolicy
@@ -50,9 +51,11 @@ from esmtp_async.protocol._reader import ReplyReader as ReplyReader
 from esmtp_async.protocol._replies import EnhancedStatus as EnhancedStatus
 from esmtp_async.protocol._replies import Reply as Reply
 from esmtp_async.protocol._replies import Severity as Severity
+from esmtp_async.protocol._sasl import Channel as Channel
 from esmtp_async.protocol._sasl import Login as Login
 from esmtp_async.protocol._sasl import Mechanism as Mechanism
 from esmtp_async.protocol._sasl import Plain as Plain
+from esmtp_async.protocol._sasl import Responses as Responses
 from esmtp_async.protocol._sasl import Secret as Secret
 from esmtp_async.protocol._session import CLOSED as CLOSED
 from esmtp_async.protocol._session import LOST as LOST

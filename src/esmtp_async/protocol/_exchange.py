@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from enum import Enum
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
+from esmtp_async.protocol._asks import UPGRADE, Ask, Compute, Fetch
 from esmtp_async.protocol._commands import (
     MAX_AUTH_LINE,
     MAX_COMMAND_LINE,
@@ -38,32 +39,12 @@ from esmtp_async.protocol._exceptions import (
 )
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._replies import Reply, Severity
-from esmtp_async.protocol._sasl import Mechanism, Responses
+from esmtp_async.protocol._sasl import Channel, Mechanism, Responses
 from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._states import State
 
-
-class Ask(Enum):
-    """What an exchange asks of its driver, between commands."""
-
-    #: Go on once every command on its way is answered.
-    WAIT = "wait"
-    #: Do the TLS handshake, then call `Session.secured`.
-    UPGRADE = "upgrade"
-
-
-WAIT: Final = Ask.WAIT
-UPGRADE: Final = Ask.UPGRADE
-
-
-class Fetch(NamedTuple):
-    """Await this, and send its result into the generator."""
-
-    call: Callable[[], Awaitable[bytes]]
-
-
-#: What an exchange yields; only `Fetch` gets an answer, others get b"".
-Commands = Generator[Command | Ask | Fetch, bytes, None]
+#: What an exchange yields; what is asked for is answered by its result, or b"".
+Commands = Generator[Command | Ask | Fetch | Compute, bytes, None]
 
 
 class Exchange(Protocol):
@@ -146,7 +127,8 @@ class Opening:
 
     `secure` tells that the transport protects what is said from the start: TLS
     or a unix socket. `mechanisms` are tried against the offer in their order,
-    and the first that is offered is the only one used.
+    and the first that is offered is the only one used. `host`, `port` and
+    `peer_certificate` (DER) are what mechanisms are told of the server.
     """
 
     def __init__(
@@ -158,6 +140,9 @@ class Opening:
         mechanisms: Sequence[Mechanism] = (),
         secure: bool = False,
         allow_plaintext_auth: bool = False,
+        host: str = "",
+        port: int = 0,
+        peer_certificate: bytes = b"",
     ) -> None:
         self._hello: Command = (Lhlo if lmtp else Ehlo)(client_hostname)
         # HELO brings no extension, so it can only do where none is needed.
@@ -170,6 +155,9 @@ class Opening:
         self._mechanisms = mechanisms
         self._secure = secure
         self._allow_plaintext_auth = allow_plaintext_auth
+        self._host = host
+        self._port = port
+        self._peer_certificate = peer_certificate
         #: The greeting, once it has come.
         self.greeting: Reply | None = None
         self._command: Command | None = None
@@ -205,7 +193,7 @@ class Opening:
         if "STARTTLS" in session.extensions:
             yield StartTLS()
             if session.state is State.TLS:
-                yield UPGRADE
+                self._peer_certificate = yield UPGRADE
                 self._secure = True
                 yield from self._introduce()
             elif required:
@@ -218,15 +206,23 @@ class Opening:
             raise TLSFailed(msg, stage=Stage.STARTTLS)
 
     def _authenticate(self, session: Session) -> Commands:
-        mechanism = self._choose(session.extensions.auth)
-        responses = mechanism.respond()
-        auth, held = _begin(mechanism.name, next(responses))
+        name, mechanism = self._choose(session.extensions.auth)
+        responses = mechanism.respond(
+            Channel(
+                mechanism=name,
+                offered=session.extensions.auth,
+                host=self._host,
+                port=self._port,
+                peer_certificate=self._peer_certificate,
+            )
+        )
+        auth, held = _begin(name, (yield from _respond(responses, None)))
         yield auth
         for _ in range(_MAX_ROUNDS):
             if session.state is not State.AUTH:
                 break
             try:
-                response = held or Response(_respond(responses, self._reply))
+                response = held or (yield from _answer(responses, self._reply))
             except AuthenticationFailed as problem:
                 yield Response(None)
                 raise self._unsatisfied(str(problem)) from problem
@@ -239,7 +235,7 @@ class Opening:
         except AuthenticationFailed as problem:
             raise self._unsatisfied(str(problem)) from problem
         if not ended:
-            msg = f"the server reported success before {mechanism.name} was complete"
+            msg = f"the server reported success before {name} was complete"
             raise self._unsatisfied(msg)
 
     def _unsatisfied(self, problem: str) -> AuthenticationFailed:
@@ -248,20 +244,22 @@ class Opening:
             problem, command="AUTH", stage=Stage.AUTH, reply=self._reply
         )
 
-    def _choose(self, offered: Sequence[str]) -> Mechanism:
+    def _choose(self, offered: Sequence[str]) -> tuple[str, Mechanism]:
         if not (self._secure or self._allow_plaintext_auth):
             msg = (
                 "credentials are not sent over an unprotected connection; use "
                 "security='starttls' or 'tls', or allow_plaintext_auth=True"
             )
             raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH)
-        for mechanism in self._mechanisms:
-            if mechanism.name in offered:
-                return mechanism
-        wanted = ", ".join(mechanism.name for mechanism in self._mechanisms)
+        wanted = [(name, each) for each in self._mechanisms for name in each.names]
+        for name, mechanism in wanted:
+            # The suffix says that the channel is bound (RFC 5802 §4).
+            binds = name.endswith("-PLUS")
+            if name in offered and (self._peer_certificate or not binds):
+                return name, mechanism
         msg = (
             f"the server offers {' '.join(offered) or 'no mechanism'} for AUTH, "
-            f"and none of {wanted} is among them"
+            f"and none of {', '.join(name for name, _ in wanted)} is among them"
         )
         raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH)
 
@@ -283,13 +281,26 @@ def _begin(mechanism: str, initial: bytes | None) -> tuple[Auth, Response | None
     return Auth(mechanism), Response(initial)
 
 
-def _respond(responses: Responses, reply: Reply) -> bytes:
+def _answer(
+    responses: Responses, reply: Reply
+) -> Generator[Fetch | Compute, bytes, Response]:
     """Give the response to a 334 reply's challenge (RFC 4954 §4)."""
+    response = yield from _respond(responses, _challenge(reply))
+    return Response(response or b"")
+
+
+def _respond(
+    responses: Responses, challenge: bytes | None
+) -> Generator[Fetch | Compute, bytes, bytes | None]:
+    """Give a mechanism's next response, and what it asks for until then."""
     try:
-        return responses.send(_challenge(reply)) or b""
+        step = responses.send(challenge)
+        while isinstance(step, (Fetch, Compute)):
+            step = responses.send((yield step))
     except StopIteration:
         msg = "the server goes on asking after the mechanism has ended"
         raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH) from None
+    return step
 
 
 def _challenge(reply: Reply) -> bytes:

@@ -8,13 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from hmac import compare_digest
-from typing import NoReturn, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
+from esmtp_async.protocol._asks import Compute, Fetch
 from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
 from esmtp_async.protocol._outcomes import Stage
 
 #: Yields responses, is sent challenges; see `Mechanism.respond`.
-Responses = Generator[bytes | None, bytes | None, None]
+Responses = Generator[bytes | Fetch | Compute | None, bytes | None, None]
+
+
+class Channel(NamedTuple):
+    """What a mechanism may know of the connection it authenticates on."""
+
+    #: The name it goes by here: one of `Mechanism.names`.
+    mechanism: str
+    #: The names of all mechanisms that the server offers.
+    offered: tuple[str, ...]
+    #: The server, as the caller named it; "" where it has no name.
+    host: str
+    port: int
+    #: DER, for channel binding (RFC 5929 §4); empty without TLS.
+    peer_certificate: bytes
 
 
 class Secret:
@@ -53,11 +68,15 @@ class Mechanism(Protocol):
     """What a SASL mechanism must be; anybody may write one."""
 
     @property
-    def name(self) -> str:
-        """The registered name, for example `PLAIN`."""
+    def names(self) -> tuple[str, ...]:
+        """Its registered names, the best first; the first offered one is used.
+
+        One that ends in `-PLUS` binds the channel (RFC 5802 §4), and is passed
+        over where there is no certificate to bind.
+        """
         ...
 
-    def respond(self) -> Responses:
+    def respond(self, channel: Channel, /) -> Responses:
         """Begin one authentication.
 
         The first `yield` gives the initial response, or None where the server
@@ -65,6 +84,9 @@ class Mechanism(Protocol):
         before it returned. Once the server reports success, None is sent
         instead of a challenge, and the generator must return then: one that
         still waits for something has not been satisfied.
+
+        What has to be awaited or takes long is asked for before a response, by
+        a `yield` of `Fetch` or `Compute`, which returns the result.
 
         Raise `AuthenticationFailed` to refuse a challenge; the exchange is
         then cancelled with `*` (RFC 4954 §4).
@@ -110,9 +132,9 @@ class _Credentials:
 class Plain(_Credentials):
     """PLAIN: everything in one line (RFC 4616)."""
 
-    name = "PLAIN"
+    names: tuple[str, ...] = ("PLAIN",)
 
-    def respond(self) -> Responses:
+    def respond(self, _channel: Channel) -> Responses:
         """Give the one message: authzid, NUL, authcid, NUL, password."""
         yield f"\0{self.username}\0{self._password.reveal()}".encode()
 
@@ -124,9 +146,9 @@ class Login(_Credentials):
     that clearly asks for the other one is not answered.
     """
 
-    name = "LOGIN"
+    names: tuple[str, ...] = ("LOGIN",)
 
-    def respond(self) -> Responses:
+    def respond(self, _channel: Channel) -> Responses:
         """Wait for both prompts in turn."""
         prompt = yield None
         if prompt is None or _asks_for(prompt, b"pass"):

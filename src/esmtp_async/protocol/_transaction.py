@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from esmtp_async.protocol._asks import WAIT, Fetch
 from esmtp_async.protocol._commands import (
     END_OF_MAIL_DATA,
     STAGES,
@@ -25,7 +26,7 @@ from esmtp_async.protocol._commands import (
 from esmtp_async.protocol._content import BLOCK, DotStuffer, MailData
 from esmtp_async.protocol._envelope import Envelope
 from esmtp_async.protocol._exceptions import NotSupported
-from esmtp_async.protocol._exchange import WAIT, Commands, Fetch
+from esmtp_async.protocol._exchange import Commands
 from esmtp_async.protocol._extensions import Extensions
 from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
 from esmtp_async.protocol._replies import EnhancedStatus, Reply, Severity
@@ -265,7 +266,7 @@ class Transaction:
         if self._content.size is not None:
             return
         size = 0
-        while block := (yield Fetch(self._content.read)):
+        while block := (yield Fetch(Stage.CONTENT, self._content.read)):
             size += len(block)
             self._check_size(size, extensions)
             self._check_7bit(block, extensions)
