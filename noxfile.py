@@ -22,6 +22,8 @@ installed = pathlib.Path(sysconfig.get_path("purelib"))
 assert pathlib.Path(esmtp_async.__file__).is_relative_to(installed), esmtp_async
 """
 
+FUZZED = ["replies", "conversation", "addresses", "parameters", "servers"]
+
 PROTOCOL = "src/esmtp_async/protocol/*"
 REST = "src/esmtp_async/*"
 
@@ -105,6 +107,23 @@ def mutation(session: nox.Session) -> None:
     session.run(
         "pytest", "-n", "4", "-m", "mutation", "tests/protocol/test_mutation.py"
     )
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Look for octets that break a promise, for half a minute in all.
+
+    ``nox -s fuzz -- 600 replies`` takes as many seconds for as many targets as named.
+    """
+    install(session, "test")
+    session.install(*nox.project.dependency_groups(PYPROJECT, "fuzz"))
+    seconds, *targets = session.posargs or [str(30 // len(FUZZED)), *FUZZED]
+    for target in targets:
+        findings = f"-artifact_prefix={session.create_tmp()}/"
+        session.run(
+            *("python", "-m", "tests.fuzz", target),
+            *(f"-max_total_time={seconds}", findings),
+        )
 
 
 @nox.session

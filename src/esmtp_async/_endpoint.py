@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -85,6 +86,9 @@ _SCHEMES: Final = {
 
 _MAX_PORT: Final = 65535
 
+# ZoneID = 1*( unreserved / pct-encoded )              (RFC 6874 §2)
+_ZONE: Final = re.compile(r"[A-Za-z0-9._~-]+")
+
 
 def check_host(what: str, text: str) -> str:
     """Check a host: an address, or a name, which comes back as A-labels.
@@ -99,11 +103,15 @@ def check_host(what: str, text: str) -> str:
 
 
 def _host(text: str) -> str:
-    name = text.removesuffix(".").lower()
+    name = text.removesuffix(".")
+    address, percent, zone = name.strip("[]").partition("%")
     try:
-        return str(ipaddress.ip_address(name.strip("[]")))
+        # The standard library takes any zone, line ends included.
+        if not percent or (":" in address and _ZONE.fullmatch(zone)):
+            return f"{ipaddress.ip_address(address)}{percent}{zone}"
     except ValueError:
         pass
+    name = name.lower()
     # Names that a resolver takes, though DNS host names may not have "_".
     if not name or not name.isascii() or "_" not in name:
         return domain_name(name)

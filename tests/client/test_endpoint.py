@@ -21,6 +21,8 @@ from esmtp_async._endpoint import Endpoint, Target, check_host, parse_server
         ("::1", "::1", None),
         ("2001:DB8:0::1", "2001:db8::1", None),
         ("[::1]", "::1", None),
+        ("FE80::1%Eth0", "fe80::1%Eth0", None),
+        ("[fe80::1%eth0]:25", "fe80::1%eth0", 25),
         ("[::1]:65535", "::1", 65535),
         ("münchen.test", "xn--mnchen-3ya.test", None),
         ("my_relay", "my_relay", None),

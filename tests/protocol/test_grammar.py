@@ -89,6 +89,9 @@ BAD = [
     "a@[x:]",
     "a@[x:y]z]",
     "a@[x:y\\z]",
+    # In the grammar, but to some reader the end of the path.
+    "a@[x:y>z]",
+    "a@[x:y<z]",
     # RFC 5321 §4.1.3: a general literal has a registered tag, and this one's
     # literals have a form of their own.
     "a@[IPv6:]",

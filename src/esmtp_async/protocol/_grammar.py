@@ -33,9 +33,11 @@ IPV4 = rf"{_SNUM}(?:\.{_SNUM}){{3}}"
 # General-address-literal = Standardized-tag ":" 1*dcontent
 # dcontent = %d33-90 / %d94-126
 # A tag has a grammar of its own behind it, so what has IPv6's is no other literal.
+# No other tag is registered; "<" and ">" stay out, for some reader downstream takes
+# them for the end of the path.
 ADDRESS_LITERAL = re.compile(
     rf"\[(?:(?P<ipv4>{IPV4})|(?i:IPv6):(?P<ipv6>[0-9A-Fa-f:.]+)"
-    r"|(?!(?i:IPv6):)(?P<tag>[A-Za-z0-9-]*[A-Za-z0-9]):(?P<general>[!-Z^-~]+))\]"
+    r"|(?!(?i:IPv6):)(?P<tag>[A-Za-z0-9-]*[A-Za-z0-9]):(?P<general>[!-;=?-Z^-~]+))\]"
 )
 
 # atext = ALPHA / DIGIT / "!#$%&'*+-/=?^_`{|}~"         (RFC 5322 §3.2.3)

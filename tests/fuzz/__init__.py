@@ -1,0 +1,1 @@
+"""Fuzzing: what must hold no matter what octets come, from a server or a caller."""
