@@ -25,6 +25,7 @@ from esmtp_async.protocol._exceptions import (
     InvalidInput,
     SMTPError,
     StageTimeout,
+    check_type,
 )
 from esmtp_async.protocol._exchange import Inquiry
 from esmtp_async.protocol._extensions import Extensions
@@ -140,6 +141,7 @@ class SMTPClient:
     @classmethod
     def from_url(cls, url: str, **options: Unpack[ClientOptions]) -> Self:
         """Make a client from a URL; options in its query win over the others."""
+        check_type("url", url, str)
         if "://" not in url:
             msg = "the URL has no scheme, such as smtps://"
             raise InvalidInput(msg)
@@ -205,6 +207,7 @@ class SMTPClient:
         """
         if timeout is not None:
             check_seconds("timeout", timeout)
+        check_type("all_or_nothing", all_or_nothing, bool)
         options = SendOptions() if options is None else options
         outgoing = await prepare(message, sender, recipients, options)
         delivery = Delivery(

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from esmtp_async.protocol._addresses import domain_name
-from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._exceptions import InvalidInput, check_type
 
 
 class Security(StrEnum):
@@ -85,6 +85,7 @@ _SCHEMES: Final = {
 }
 
 _MAX_PORT: Final = 65535
+_DIGITS: Final = re.compile(r"[0-9]{1,5}")
 
 # ZoneID = 1*( unreserved / pct-encoded )              (RFC 6874 §2)
 _ZONE: Final = re.compile(r"[A-Za-z0-9._~-]+")
@@ -127,10 +128,11 @@ def check_port(port: object) -> int:
     return port
 
 
-def parse_server(text: object) -> Target:
+def parse_server(text: str) -> Target:
     """Read a host, `host:port`, `[address]:port` or URL; raises `InvalidInput`."""
-    if not isinstance(text, str) or not text:
-        msg = f"server is {text!r}, not a host name, an address or a URL"
+    check_type("server", text, str)
+    if not text:
+        msg = "server is '', not a host name, an address or a URL"
         raise InvalidInput(msg)
     if "://" in text:
         return parse_url(text)
@@ -149,7 +151,7 @@ def parse_server(text: object) -> Target:
 
 
 def _port(text: str, where: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not _DIGITS.fullmatch(text):
         msg = f"port {text!r} of server {where!r} is not a number"
         raise InvalidInput(msg)
     return check_port(int(text))

@@ -163,7 +163,12 @@ class Header:
     @property
     def recipients(self) -> list[str]:
         """The forward-paths: all of To, Cc and Bcc, in this order."""
-        return [path for key in ("to", "cc", "bcc") for path in self._mailboxes(key)]
+        keys = ("to", "cc", "bcc")
+        paths = [path for key in keys for path in self._mailboxes(key)]
+        if not paths:
+            msg = "the message has no address in To, Cc or Bcc; give recipients="
+            raise InvalidInput(msg)
+        return paths
 
     @property
     def domain(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from email.message import Message
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, TypeGuard
@@ -14,10 +14,9 @@ from anyio.lowlevel import checkpoint
 from esmtp_async._headers import Header
 from esmtp_async._mime import Flattened
 from esmtp_async.protocol import _grammar
-from esmtp_async.protocol._addresses import ReversePath
 from esmtp_async.protocol._content import BLOCK, MailData
 from esmtp_async.protocol._envelope import Envelope, Parameter, Recipient
-from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._exceptions import InvalidInput, check_type
 from esmtp_async.protocol._extensions import Extensions
 
 
@@ -69,6 +68,9 @@ class SendOptions:
 
     def __post_init__(self) -> None:
         """Check each against its grammar."""
+        for field in fields(self):
+            if (value := getattr(self, field.name)) is not None:
+                check_type(field.name, value, str)
         if self.ret is not None and self.ret.upper() not in _RET:
             msg = f"ret {self.ret!r} is neither FULL nor HDRS (RFC 3461 section 4.3)"
             raise InvalidInput(msg)
@@ -133,15 +135,13 @@ async def prepare(
     message: Sendable,
     sender: str | None,
     recipients: Recipients | None,
-    options: object,
+    options: SendOptions,
 ) -> Outgoing:
     """Check and convert everything; raises `InvalidInput` before any connection.
 
     Files are read off the event loop, and whatever they raise is raised.
     """
-    if not isinstance(options, SendOptions):
-        msg = f"options is of type {type(options).__name__}, not SendOptions"
-        raise InvalidInput(msg)
+    check_type("options", options, SendOptions)
     if isinstance(message, Path):
         message = await to_thread.run_sync(message.read_bytes)
     elif _is_file(message):
@@ -164,7 +164,7 @@ async def prepare(
     else:
         octets = MailData(blocks=_blocks(message))
         message_id = None
-    envelope = _envelope(
+    envelope = Envelope.of(
         _known(header, "sender").sender if sender is None else sender,
         _known(header, "recipients").recipients if recipients is None else recipients,
         options.parameters,
@@ -191,46 +191,6 @@ def _encode(source: str) -> bytes:
         return source.encode("utf-8")
     except UnicodeEncodeError as error:
         msg = f"the message holds a lone surrogate at character {error.start}"
-        raise InvalidInput(msg) from None
-
-
-def _envelope(
-    sender: object, recipients: object, parameters: tuple[Parameter, ...]
-) -> Envelope:
-    """Make the envelope; an error tells which of the addresses is wrong."""
-    if not isinstance(sender, str):
-        msg = f"sender is of type {type(sender).__name__}, not str"
-        raise InvalidInput(msg)
-    try:
-        reverse_path = ReversePath.parse(sender)
-    except InvalidInput as error:
-        msg = f"sender: {error}"
-        raise InvalidInput(msg) from None
-    if isinstance(recipients, (str, Recipient)):
-        recipients = [recipients]
-    elif not isinstance(recipients, Iterable) or isinstance(recipients, bytes):
-        msg = f"recipients is of type {type(recipients).__name__}, not str or iterable"
-        raise InvalidInput(msg)
-    unique: dict[tuple[str, str], Recipient] = {}
-    for index, entry in enumerate(recipients):
-        recipient = _recipient(entry, index)
-        unique.setdefault(recipient.path.identity, recipient)
-    if not unique:
-        msg = "there is no recipient, neither given nor in To, Cc or Bcc"
-        raise InvalidInput(msg)
-    return Envelope(reverse_path, tuple(unique.values()), parameters)
-
-
-def _recipient(entry: object, index: int) -> Recipient:
-    if isinstance(entry, Recipient):
-        return entry
-    if not isinstance(entry, str):
-        msg = f"recipients[{index}] is of type {type(entry).__name__}, not str"
-        raise InvalidInput(msg)
-    try:
-        return Recipient(entry)
-    except InvalidInput as error:
-        msg = f"recipients[{index}]: {error}"
         raise InvalidInput(msg) from None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import inf
+from sys import float_info
 from typing import Final
 
 from esmtp_async.protocol._exceptions import InvalidInput
@@ -33,7 +35,11 @@ _QUIT: Final = 5.0
 
 def check_seconds(what: str, value: object) -> None:
     """Refuse what is no duration; True and False are no numbers here."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not (0 < value <= float_info.max or value == inf)
+    ):
         msg = f"{what} is {value!r}, not a number of seconds above 0"
         raise InvalidInput(msg)
 

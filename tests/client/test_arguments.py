@@ -43,7 +43,7 @@ class _Nothing:
         ({"sender": 5}, "sender is of type int"),
         ({"sender": b"a@b.test"}, "sender is of type bytes"),
         ({"recipients": 5}, "recipients is of type int"),
-        ({"recipients": b"a@b.test"}, "recipients is of type bytes"),
+        ({"recipients": b"a@b.test"}, "recipients[0] is of type bytes"),
         ({"recipients": [BOB, 5]}, "recipients[1] is of type int"),
         ({"recipients": [BOB, None]}, "recipients[1] is of type NoneType"),
         ({"recipients": [b"a@b.test"]}, "recipients[0] is of type bytes"),
@@ -52,7 +52,7 @@ class _Nothing:
         ({"recipients": frozenset()}, "no recipient"),
         ({"recipients": ""}, "recipients[0]"),
         ({"sender": None}, "give sender="),
-        ({"recipients": None}, "no recipient"),
+        ({"recipients": None}, "no address in To, Cc or Bcc"),
         ({"message": [b"x"], "sender": None}, "sender must be given"),
         ({"message": [b"x"], "recipients": None}, "recipients must be given"),
         ({"timeout": 0}, "timeout is 0"),
@@ -62,6 +62,9 @@ class _Nothing:
         ({"timeout": True}, "timeout is True"),
         ({"options": {"ret": "FULL"}}, "options is of type dict"),
         ({"options": {}}, "options is of type dict"),
+        ({"all_or_nothing": "no"}, "all_or_nothing is of type str, not bool"),
+        ({"all_or_nothing": None}, "all_or_nothing is of type NoneType, not bool"),
+        ({"timeout": 10**400}, "timeout is 1000"),
         ({"options": SendOptions(x_mailer="x")}, "x_mailer"),
     ],
     ids=str,
@@ -76,7 +79,8 @@ async def test_headers_that_name_nobody() -> None:
         empty = make()
         assert "sender=" in await refusal(empty, sender=None)
         empty["From"] = ALICE
-        assert "no recipient" in await refusal(empty, sender=None, recipients=None)
+        told = await refusal(empty, sender=None, recipients=None)
+        assert "no address in To, Cc or Bcc" in told
     two = simple()
     del two["From"]
     two["From"] = f"{ALICE}, {BOB}"
@@ -86,8 +90,8 @@ async def test_headers_that_name_nobody() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"server": None}, "server is None"),
-        ({"server": b"host"}, "server is b'host'"),
+        ({"server": None}, "server is of type NoneType, not str"),
+        ({"server": b"smtp://a:b@host"}, "server is of type bytes, not str"),
         ({"server": ""}, "server is ''"),
         ({"server": "a b"}, "server: 'a b'"),
         ({"server": "a..b"}, "server: 'a..b'"),
@@ -96,6 +100,7 @@ async def test_headers_that_name_nobody() -> None:
         ({"server": "host:"}, "colon without a port"),
         ({"server": "host:x"}, "port 'x'"),
         ({"server": "host:0"}, "port 0"),
+        ({"server": "host:" + "9" * 5000}, "port '9"),
         ({"server": "host:65536"}, "port 65536"),
         ({"server": "host:٢٥"}, "port '٢٥'"),
         ({"server": "[::1"}, "server"),
@@ -134,6 +139,7 @@ async def test_headers_that_name_nobody() -> None:
         ({"timeouts": 0}, "timeouts"),
         ({"timeouts": -1}, "timeouts"),
         ({"timeouts": nan}, "timeouts"),
+        ({"timeouts": 10**400}, "timeouts"),
         ({"timeouts": "5"}, "timeouts"),
         ({"timeouts": True}, "timeouts"),
         ({"timeouts": {"connect": 5}}, "timeouts"),
@@ -171,6 +177,19 @@ def test_wrong_arguments_of_the_client(arguments: dict[str, Any], told: str) -> 
 def test_wrong_timeouts(stage: str, value: float) -> None:
     with pytest.raises(InvalidInput, match=rf"timeouts\.{stage} is "):
         Timeouts(**{stage: value})
+
+
+@pytest.mark.parametrize("url", [None, 5, b"smtp://alice:secret@host", ["smtp://h"]])
+def test_a_url_is_text(url: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^url is of type \w+, not str$"):
+        SMTPClient.from_url(url)
+
+
+@pytest.mark.parametrize("name", ["ret", "envid", "x_mailer"])
+@pytest.mark.parametrize("value", [5, True, b"FULL", bytearray(b"x"), ["HDRS"]])
+def test_options_are_text(name: str, value: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"^{name} is of type \w+, not str$"):
+        SendOptions(**{name: value})
 
 
 @everywhere

@@ -58,7 +58,7 @@ def test_of_recipients_that_are_one_the_first_counts() -> None:
     ("recipients", "told"),
     [
         (5, "recipients is of type int"),
-        (b"bob@example.test", "recipients is of type bytes"),
+        (b"bob@example.test", r"recipients\[0\] is of type bytes"),
         ([BOB, 5], r"recipients\[1\] is of type int"),
         ([BOB, CAROL, None], r"recipients\[2\] is of type NoneType"),
         ([BOB, "carol"], r"recipients\[1\]: 'carol' is not one mailbox"),
@@ -136,7 +136,7 @@ def test_options_refused(options: dict[str, str]) -> None:
 
 @everywhere
 @pytest.mark.parametrize("options", [{}, {"ret": "FULL"}, "FULL", 5])
-async def test_options_of_another_type_are_refused(options: object) -> None:
+async def test_options_of_another_type_are_refused(options: SendOptions) -> None:
     with pytest.raises(
         InvalidInput, match=f"options is of type {type(options).__name__}"
     ):

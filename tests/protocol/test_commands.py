@@ -23,6 +23,7 @@ from esmtp_async.protocol import (
     Help,
     Lhlo,
     Mail,
+    Mailbox,
     Noop,
     Quit,
     Rcpt,
@@ -199,6 +200,30 @@ def test_a_line_has_at_most_512_octets(command: type[Vrfy | Expn | Help]) -> Non
 def test_an_argument_is_text(command: Callable[[object], Command], bad: object) -> None:
     with pytest.raises(InvalidInput, match=r"is of type (bytes|int), not str"):
         command(bad)
+
+
+@pytest.mark.parametrize("bad", [None, 5, True, ["x"], object()])
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(Ehlo, Helo, Lhlo, Auth, Mail, Rcpt, Content, Bdat),
+        *(ReversePath.parse, ForwardPath.parse, Mailbox.parse),
+    ],
+)
+def test_what_is_of_another_type_is_told(
+    make: Callable[..., object], bad: object
+) -> None:
+    with pytest.raises(InvalidInput, match=r" is of type \w+, not \w+"):
+        make(bad)
+
+
+@pytest.mark.parametrize("bad", [5, True, ["x"], "SIZE=1", {5: "x"}, {"SIZE": 5}])
+@pytest.mark.parametrize("command", [Mail, Rcpt])
+def test_parameters_are_a_mapping_of_text(
+    command: Callable[..., Command], bad: object
+) -> None:
+    with pytest.raises(InvalidInput, match=r"parameter.* is of type \w+, not \w+"):
+        command("a@x", bad)
 
 
 KEYWORDS = ["", "-A", "A B", "A=B", "A\r\nRSET", "Ä", "A_B", "A\0"]

@@ -54,6 +54,45 @@ def test_I5_every_address_is_checked(sender: str, recipients: list[str]) -> None
 
 
 @pytest.mark.parametrize(
+    ("sender", "recipients", "told"),
+    [
+        (None, ["b@x"], "sender is of type NoneType, not str"),
+        (b"a@x", ["b@x"], "sender is of type bytes, not str"),
+        (0, ["b@x"], "sender is of type int, not str"),
+        ("a@x", 5, "recipients is of type int, not Iterable"),
+        ("a@x", b"b@x", "recipients[0] is of type bytes, not str"),
+        ("a@x", ["b@x", 5], "recipients[1] is of type int, not str"),
+        ("a@x", ["b@x", b"c@x"], "recipients[1] is of type bytes, not str"),
+    ],
+)
+def test_an_envelope_is_made_of_text(
+    sender: str, recipients: list[str], told: str
+) -> None:
+    with pytest.raises(InvalidInput) as info:
+        Envelope.of(sender, recipients)
+    assert str(info.value) == told
+
+
+def test_an_envelope_for_one_needs_no_list() -> None:
+    assert Envelope.of("", "b@x") == Envelope.of("", [Recipient("b@x")])
+    assert Envelope.of("", Recipient("b@x")) == Envelope.of("", ["b@x"])
+
+
+@pytest.mark.parametrize("bad", [5, True, b"a@x", ["a@x"]])
+def test_a_recipient_is_made_of_text(bad: str) -> None:
+    with pytest.raises(InvalidInput, match=r"the address is of type \w+, not str"):
+        Recipient(bad)
+    with pytest.raises(InvalidInput, match=r"orcpt is of type \w+, not str"):
+        Recipient("a@x", orcpt=bad)
+
+
+@pytest.mark.parametrize("bad", [5, True, b"NEVER", [b"NEVER"], [None], [["DELAY"]]])
+def test_notify_is_made_of_text(bad: str) -> None:
+    with pytest.raises(InvalidInput, match=r"notify is of type \w+, not "):
+        Recipient("a@x", notify=bad)
+
+
+@pytest.mark.parametrize(
     ("notify", "value"),
     [
         ("NEVER", "NEVER"),

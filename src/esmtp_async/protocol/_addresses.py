@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from esmtp_async.protocol import _grammar
-from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._exceptions import InvalidInput, check_type
 
 #: RFC 5321 §4.5.3.1.3, in octets, the angle brackets included.
 MAX_PATH: Final = 256
@@ -57,6 +57,7 @@ def address_literal(text: str) -> str:
 
 def domain_or_literal(text: str) -> str:
     """Check what may stand behind EHLO or the `@` of a mailbox; A-labels come back."""
+    check_type("the host name", text, str)
     return address_literal(text) if text.startswith("[") else domain_name(text)
 
 
@@ -89,6 +90,7 @@ class Mailbox:
     @classmethod
     def parse(cls, text: str) -> Mailbox:
         """Read an addr-spec: `local-part@domain`, and nothing around it."""
+        check_type("the address", text, str)
         match = _grammar.MAILBOX.fullmatch(text)
         if match is None:
             msg = (
@@ -125,6 +127,7 @@ class ReversePath(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> ReversePath:
         """Read a mailbox; the empty text is the null reverse-path `<>`."""
+        check_type("the address", text, str)
         return cls(Mailbox.parse(text) if text else None)
 
     @property
@@ -147,6 +150,7 @@ class ForwardPath(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> ForwardPath:
         """Read a mailbox, or `Postmaster` in any case."""
+        check_type("the address", text, str)
         return cls(None if text.lower() == "postmaster" else Mailbox.parse(text))
 
     @property

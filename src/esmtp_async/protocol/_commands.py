@@ -19,7 +19,7 @@ from esmtp_async.protocol._addresses import (
     domain_or_literal,
 )
 from esmtp_async.protocol._content import Canonicalizer, DotStuffer
-from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._exceptions import InvalidInput, check_type
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._replies import printable
 
@@ -112,9 +112,7 @@ class Command:
 
 def _argument(verb: str, text: str) -> bytes:
     """Give `VERB text CRLF` for an argument of printable text."""
-    if not isinstance(text, str):
-        msg = f"the argument of {verb} is of type {type(text).__name__}, not str"
-        raise InvalidInput(msg)
+    check_type(f"the argument of {verb}", text, str)
     if not _grammar.STRING.fullmatch(text):
         msg = f"the argument of {verb} {text!r} is empty or holds a control character"
         raise InvalidInput(msg)
@@ -128,13 +126,16 @@ def _argument(verb: str, text: str) -> bytes:
 def _with_parameters(verb: str, path: bytes, parameters: Parameters) -> bytes:
     """Give `VERB:<path> KEY=value ... CRLF` (RFC 5321 §4.1.2)."""
     words = [b"%b:%b" % (verb.encode(), path)]
+    check_type("parameters", parameters, Mapping)
     for keyword, value in parameters.items():
+        check_type("parameter keyword", keyword, str)
         if not _grammar.KEYWORD.fullmatch(keyword):
             msg = f"parameter keyword {keyword!r} of {verb} is not an esmtp-keyword"
             raise InvalidInput(msg)
         if value is None:
             words.append(keyword.encode())
             continue
+        check_type(f"value of parameter {keyword}", value, str)
         if not _grammar.VALUE.fullmatch(value):
             msg = (
                 f"value {value!r} of parameter {keyword} of {verb} is not an "
@@ -204,6 +205,7 @@ class Auth(Command):
     verb = Verb.AUTH
 
     def __init__(self, mechanism: str, initial: bytes | None = None) -> None:
+        check_type("the name of the SASL mechanism", mechanism, str)
         if not _grammar.SASL_MECHANISM.fullmatch(mechanism):
             msg = f"{mechanism!r} is not the name of a SASL mechanism (RFC 4422)"
             raise InvalidInput(msg)
@@ -249,6 +251,7 @@ class Mail(Command):
     ) -> None:
         if isinstance(reverse_path, str):
             reverse_path = ReversePath.parse(reverse_path)
+        check_type("the reverse-path", reverse_path, ReversePath)
         super().__init__(
             _with_parameters("MAIL FROM", reverse_path.wire, parameters or {})
         )
@@ -265,6 +268,7 @@ class Rcpt(Command):
     ) -> None:
         if isinstance(forward_path, str):
             forward_path = ForwardPath.parse(forward_path)
+        check_type("the forward-path", forward_path, ForwardPath)
         super().__init__(
             _with_parameters("RCPT TO", forward_path.wire, parameters or {})
         )
@@ -291,6 +295,7 @@ class Content(Command):
     verb = Verb.CONTENT
 
     def __init__(self, octets: bytes = b"") -> None:
+        check_type("the mail data", octets, bytes)
         canonical = Canonicalizer()
         data = canonical.feed(octets) + canonical.end()
         self.more: bool = False
@@ -315,6 +320,7 @@ class Bdat(Command):
     __slots__ = ("_line_length", "verb")
 
     def __init__(self, octets: bytes, *, last: bool = False) -> None:
+        check_type("the chunk", octets, bytes)
         self.verb = Verb.LAST if last else Verb.BDAT
         line = b"BDAT %d LAST" % len(octets) if last else b"BDAT %d" % len(octets)
         self._line_length = len(line)

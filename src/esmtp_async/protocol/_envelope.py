@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from esmtp_async.protocol import _grammar
 from esmtp_async.protocol._addresses import ForwardPath, ReversePath
 from esmtp_async.protocol._commands import Parameters
-from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._exceptions import InvalidInput, check_type
 from esmtp_async.protocol._extensions import Extensions
 
 #: RFC 3461 §4.2, in characters of the encoded value.
@@ -53,7 +54,10 @@ class Recipient:
 
 
 def _notify(notify: str | Sequence[str]) -> str:
-    words = [notify] if isinstance(notify, str) else list(notify)
+    words = [notify] if isinstance(notify, str) else notify
+    check_type("notify", words, Iterable)
+    for word in words:
+        check_type("each word of notify", word, str)
     words = list(dict.fromkeys(word.upper() for word in words))
     if not words or not _NOTIFY.issuperset(words) or ("NEVER" in words and words[1:]):
         msg = (
@@ -65,6 +69,7 @@ def _notify(notify: str | Sequence[str]) -> str:
 
 
 def _orcpt(orcpt: str) -> str:
+    check_type("orcpt", orcpt, str)
     kind, semicolon, address = orcpt.partition(";")
     if not semicolon:
         kind, address = "rfc822", orcpt
@@ -95,13 +100,45 @@ class Envelope(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
 
     @classmethod
-    def of(cls, sender: str, recipients: Iterable[str | Recipient]) -> Envelope:
-        """Make an envelope of addresses; a path given twice is kept once."""
+    def of(
+        cls,
+        sender: str,
+        recipients: str | Recipient | Iterable[str | Recipient],
+        parameters: tuple[Parameter, ...] = (),
+    ) -> Envelope:
+        """Make an envelope of addresses; a path given twice is kept once.
+
+        Raises `InvalidInput`, which tells the address that is wrong.
+        """
+        check_type("sender", sender, str)
+        with _telling("sender"):
+            reverse_path = ReversePath.parse(sender)
+        if isinstance(recipients, (str, bytes, Recipient)):
+            recipients = [recipients]
+        check_type("recipients", recipients, Iterable)
         unique: dict[tuple[str, str], Recipient] = {}
-        for entry in recipients:
-            recipient = Recipient(entry) if isinstance(entry, str) else entry
+        for index, entry in enumerate(recipients):
+            recipient = _recipient(f"recipients[{index}]", entry)
             unique.setdefault(recipient.path.identity, recipient)
         if not unique:
             msg = "there is no recipient"
             raise InvalidInput(msg)
-        return cls(ReversePath.parse(sender), tuple(unique.values()))
+        return cls(reverse_path, tuple(unique.values()), parameters)
+
+
+def _recipient(where: str, entry: str | Recipient) -> Recipient:
+    if isinstance(entry, Recipient):
+        return entry
+    check_type(where, entry, str)
+    with _telling(where):
+        return Recipient(entry)
+
+
+@contextmanager
+def _telling(where: str) -> Iterator[None]:
+    """Say of an address that is wrong which one it is."""
+    try:
+        yield
+    except InvalidInput as error:
+        msg = f"{where}: {error}"
+        raise InvalidInput(msg) from None

@@ -59,6 +59,13 @@ class InvalidInput(SMTPError, ValueError):
     """The caller's input cannot be sent; nothing was written because of it."""
 
 
+def check_type(what: str, value: object, kind: type) -> None:
+    """Refuse a value of another type; it is not shown, for it may be a secret."""
+    if not isinstance(value, kind):
+        msg = f"{what} is of type {type(value).__name__}, not {kind.__name__}"
+        raise InvalidInput(msg)
+
+
 class NotDelivered(SMTPError):
     """No recipient's message was taken, and none can have been."""
 
