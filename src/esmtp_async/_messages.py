@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Collection,
+    Iterable,
+)
 from dataclasses import dataclass, fields
 from email.message import Message
 from pathlib import Path
@@ -226,6 +232,10 @@ class _Gathered(AsyncIterator[bytes]):
     """The blocks of an iterable, joined, for a file gives lines."""
 
     def __init__(self, source: Iterable[object]) -> None:
+        if isinstance(source, Collection):
+            # All of it is here, and can be refused before anything is written.
+            for block in source:
+                _octets(block)
         self._source = iter(source)
 
     async def __anext__(self) -> bytes:

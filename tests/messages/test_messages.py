@@ -244,7 +244,9 @@ def test_what_is_no_message_is_refused(message: object, told: str) -> None:
     ],
 )
 async def test_what_is_no_block_is_refused(blocks: Iterable[object], told: str) -> None:
-    outgoing = await prepare(blocks, ALICE, BOB, SendOptions())  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(InvalidInput, match=told):
+        await prepare(blocks, ALICE, BOB, SendOptions())  # type: ignore[arg-type]  # wrong on purpose
+    outgoing = await prepare(iter(blocks), ALICE, BOB, SendOptions())  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(InvalidInput, match=told):
         await read(outgoing.mail_data(EIGHT_BIT))
 
