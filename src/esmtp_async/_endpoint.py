@@ -190,6 +190,8 @@ def _check_rest(parts: SplitResult, *, unix: bool) -> None:
     problem = ""
     if unix and (parts.hostname or not parts.path.strip("/")):
         problem = f"needs a path, {parts.scheme}:///path"
+    elif unix and "\0" in unquote(parts.path):
+        problem = "has a NUL in its path"
     elif not unix and not parts.hostname:
         problem = "names no host"
     elif not unix and parts.path.strip("/"):

@@ -124,6 +124,7 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
         raise InvalidInput(msg)
     name = options.get("client_hostname")
     certified = options.get("server_hostname")
+    local = options.get("local_address")
     return Settings(
         endpoint=endpoint,
         security=security,
@@ -134,7 +135,7 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
         mechanisms=_mechanisms(options, target),
         allow_plaintext_auth=options.get("allow_plaintext_auth", False),
         client_hostname=None if name is None else _hello_name(name),
-        local_address=options.get("local_address"),
+        local_address=None if local is None else check_host("local_address", local),
         connect=options.get("connect"),
         timeouts=_timeouts(options.get("timeouts")),
         limits=_limits(options),
