@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from esmtp_async._cli import main
 from esmtp_async.testing import Rule, SMTPServer
 
 MESSAGE = b"From: a@example.test\r\nTo: b@example.test\r\n\r\nHello.\r\n"
+
+
+ALICE = "alice@example.test"
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def server(portal: BlockingPortal) -> Iterator[SMTPServer]:
 
 
 def esmtp(
-    *arguments: str, stdin: bytes = b"", **environment: str
+    *arguments: str, stdin: bytes = b"", cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command line in a process of its own."""
     return subprocess.run(
@@ -42,6 +46,8 @@ def esmtp(
         input=stdin,
         capture_output=True,
         check=False,
+        cwd=cwd,
+        start_new_session=True,  # no terminal to ask for a password
         env={**os.environ, **environment},
         timeout=50,
     )
@@ -131,6 +137,14 @@ def test_a_refusal_is_exit_code_1(server: SMTPServer) -> None:
         (("send", "--text", "x"), b"--from and --text are needed"),
         (("send", "no such file"), b"no such file"),
         (("send", "--recipient", "b", "-"), b"recipients[0]: 'b' is not one mailbox"),
+        (("send", "--to", "c@x.test", "-"), b"--to is for a message composed here"),
+        (("send", "--text", "x", "-"), b"--text is for a message composed here"),
+        (("send", "--x-mailer", "x", "-"), b"--x-mailer is for a message composed"),
+        (("send", "--auth", "PLAIN", "-"), b"--auth needs --username"),
+        (("send", "--username", "alice", "-"), b"there is no password"),
+        (("send", "--ca-file", "no such file", "-"), b"--ca-file 'no such file'"),
+        (("send", "--ca-file", __file__, "-"), b"cannot be used: "),
+        (("send", "--server", "smtp://a:b@127.0.0.1", "--sender", "c", "-"), b"sender"),
     ],
 )
 def test_nonsense_is_exit_code_2(arguments: tuple[str, ...], said: bytes) -> None:
@@ -138,6 +152,60 @@ def test_nonsense_is_exit_code_2(arguments: tuple[str, ...], said: bytes) -> Non
     assert run.returncode == 2
     assert said in run.stderr
     assert b"Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--to", "b@"), b"To 'b@' cannot be used: "),
+        (("--to", "b@example.test\nBcc: c@example.test"), b"To 'b@example.test\\nBcc"),
+        (("--to", "=?utf-8?q?=0a?=@x.test"), b"To "),
+        (("--subject", "x\r\nBcc: c@example.test"), b"Subject 'x\\r\\nBcc"),
+        (("--text", b"\xff"), b"--text cannot be used: "),
+        (("--to", b"\xff@example.test"), b"is not one mailbox"),
+        (("--attach", "."), b"Is a directory"),
+        (("--attach", "line\nend"), b"line\\nend' cannot be used: "),
+        (("--attach", b"\xff"), b"\\udcff' cannot be used: "),
+        ((), b"no address in To, Cc or Bcc"),
+    ],
+)
+def test_what_cannot_be_composed_is_exit_code_2(
+    tmp_path: Path, arguments: tuple[str | bytes, ...], said: bytes
+) -> None:
+    if arguments[:1] == ("--attach",) and arguments[1] != ".":
+        (tmp_path / os.fsdecode(arguments[1])).write_bytes(b"octets")
+    composed = ("--from", ALICE, "--text", "x", *map(os.fsdecode, arguments))
+    run = esmtp("send", *composed, cwd=tmp_path)
+    assert (run.returncode, run.stdout) == (2, b"")
+    assert said in run.stderr
+    assert run.stderr.startswith(b"esmtp: ")
+    assert run.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("notes.txt", "text/plain"),
+        ("archive.tar.gz", "application/octet-stream"),
+        ("message.eml", "application/octet-stream"),
+        ('Gr\u00fc\u00dfe "x"', "application/octet-stream"),
+    ],
+)
+def test_any_file_can_be_attached(
+    server: SMTPServer, tmp_path: Path, name: str, kind: str
+) -> None:
+    (tmp_path / name).write_bytes(MESSAGE)
+    composed = ("--from", ALICE, "--to", "b@example.test", "--text", "x")
+    run = esmtp(
+        *("send", "--server", url(server), *composed, "--attach", name), cwd=tmp_path
+    )
+    assert run.returncode == 0, run.stderr
+    message = server.messages[0].message
+    assert isinstance(message, EmailMessage)
+    (attachment,) = message.iter_attachments()
+    assert attachment.get_content_type() == kind
+    assert attachment.get_filename() == name
+    assert attachment.get_payload(decode=True) == MESSAGE
 
 
 def test_nothing_sent_is_exit_code_3() -> None:
@@ -186,6 +254,100 @@ def test_an_interrupt_still_tells_the_outcome(
     assert process.returncode == code
     outcome = b"unknown" if verb == "CONTENT" else b"not sent"
     assert told == b"b@example.test: " + outcome + b"\n"
+
+
+def test_an_interrupt_while_the_password_is_asked_for() -> None:
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "esmtp_async", "send", "--username", "alice"),
+            *("--from", ALICE, "--text", "x"),
+        ],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        told = b""
+        while not told.endswith(b"Password of alice: "):
+            told += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b"esmtp: interrupted\n"
+    assert process.returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "arguments"),
+    [
+        ("esmtp_async._cli.Path.read_bytes", ["send", "message.eml"]),
+        ("esmtp_async._cli.anyio.run", ["demo"]),
+        ("esmtp_async._cli.anyio.run", ["send", "--from", ALICE, "--text", "x"]),
+    ],
+)
+def test_an_interrupt_before_anything_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    interrupted: str,
+    arguments: list[str],
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(interrupted, interrupt)
+    assert main(arguments) == 3
+    assert capsys.readouterr() == ("", "esmtp: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    "redirected",
+    [
+        *(">/dev/full", "2>/dev/full", ">/dev/full 2>&1"),
+        *(">&-", "2>&-", ">&- 2>&-"),
+    ],
+)
+def test_the_exit_code_is_of_the_mail_whoever_listens(
+    server: SMTPServer, redirected: str
+) -> None:
+    command = ["send", "-v", "--server", url(server), "-"]
+    run = subprocess.run(
+        [
+            *("/bin/sh", "-c", f'exec "$@" {redirected}', "sh"),
+            *(sys.executable, "-m", "esmtp_async", *command),
+        ],
+        input=MESSAGE,
+        capture_output=True,
+        check=False,
+        timeout=50,
+    )
+    assert run.returncode == 0
+    assert b"Traceback" not in run.stdout + run.stderr
+    assert b"Exception" not in run.stdout + run.stderr
+    assert len(server.messages) == 1
+
+
+@pytest.mark.parametrize("command", [["demo"], ["send", "-v", "-"]])
+def test_nobody_reads_the_output(server: SMTPServer, command: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        run = subprocess.run(
+            [sys.executable, "-m", "esmtp_async", *command],
+            input=MESSAGE,
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            check=False,
+            env={**os.environ, "ESMTP_SERVER": url(server)},
+            timeout=50,
+        )
+    assert run.returncode == 0
+    assert b"Traceback" not in run.stderr
+    assert b"Exception" not in run.stderr
+
+
+def test_any_address_can_be_printed(server: SMTPServer) -> None:
+    composed = ("--from", ALICE, "--to", "\u00fc@example.test", "--text", "x")
+    run = esmtp("send", "--server", url(server), *composed, PYTHONIOENCODING="ascii")
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert run.stdout.startswith(b"\\xfc@example.test: accepted: 250 ")
 
 
 @pytest.mark.parametrize("mechanism", [(), ("--auth", "LOGIN"), ("--auth", "PLAIN")])

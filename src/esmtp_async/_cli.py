@@ -12,12 +12,13 @@ import getpass
 import os
 import ssl
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from email.message import EmailMessage
 from importlib.metadata import version
 from mimetypes import guess_type
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import anyio
 
@@ -52,11 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return NOT_SENT
     except (InvalidInput, OSError) as error:
-        print(f"esmtp: {error}", file=sys.stderr)
+        _complain(error)
     except ModuleNotFoundError as error:
-        hint = "pip install 'esmtp-async[testing]'"
-        print(f"esmtp: {error}; it comes with {hint}", file=sys.stderr)
+        _complain(f"{error}; it comes with pip install 'esmtp-async[testing]'")
     return USAGE
 
 
@@ -127,18 +130,52 @@ def _add_send(parser: argparse.ArgumentParser) -> None:
 def _run_demo(_options: argparse.Namespace) -> int:
     from esmtp_async._demo import demo  # noqa: PLC0415  # it needs an extra
 
-    anyio.run(demo, sys.stdout)
+    anyio.run(demo, _Output(sys.stdout))
     return ACCEPTED
 
 
 def _run_send(options: argparse.Namespace) -> int:
-    message = _composed(options) if options.file is None else _read(options.file)
+    message = _composed(options) if options.file is None else _given(options)
     outcome = _Outcome(verbose=options.verbose)
+    # A password is asked for here, where an interrupt is still heard.
+    client_options = _client_options(options)
+    client_options["on_event"] = outcome
     try:
-        anyio.run(_send, options, message, outcome)
+        anyio.run(_send, options, client_options, message)
     except KeyboardInterrupt:
-        print("esmtp: interrupted", file=sys.stderr)
+        _complain("interrupted")
     return NOT_SENT if outcome.code is None else outcome.code
+
+
+class _Output:
+    """A standard stream, which may be closed and whose reader may be gone.
+
+    The mail goes on without them, and the exit code tells what became of it.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write at once what can be written, other characters as escapes."""
+        stream = self._stream
+        if stream is None:
+            return
+        octets = text.encode(stream.encoding, "backslashreplace")
+        try:
+            stream.write(octets.decode(stream.encoding))
+            stream.flush()
+        except OSError:
+            # What it still holds must not fail once more at the end of Python.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _tell(line: str) -> None:
+    print(line, file=_Output(sys.stdout))
+
+
+def _complain(problem: object) -> None:
+    print(f"esmtp: {problem}", file=_Output(sys.stderr))
 
 
 class _Outcome:
@@ -147,14 +184,14 @@ class _Outcome:
     def __init__(self, *, verbose: bool) -> None:
         #: The exit code; None while nothing is known.
         self.code: int | None = None
-        self._print = ConversationPrinter(sys.stderr) if verbose else None
+        self._print = ConversationPrinter(_Output(sys.stderr)) if verbose else None
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, MessageFinished):
             self.code = _code(event.recipients)
             for result in event.recipients:
                 why = f": {result.reply}" if result.reply else ""
-                print(f"{result.address}: {result.outcome.value}{why}")
+                _tell(f"{result.address}: {result.outcome.value}{why}")
         elif self._print is not None:
             self._print(event)
 
@@ -169,14 +206,8 @@ def _code(results: Sequence[RecipientResult]) -> int:
 
 
 async def _send(
-    options: argparse.Namespace, message: Sendable, outcome: _Outcome
+    options: argparse.Namespace, client_options: ClientOptions, message: Sendable
 ) -> None:
-    client_options = ClientOptions(security=options.security, on_event=outcome)
-    if options.ca_file is not None:
-        client_options["ssl_context"] = ssl.create_default_context(
-            cafile=options.ca_file
-        )
-    _authenticate(options, client_options)
     async with SMTPClient(options.server, **client_options) as client:
         try:
             receipt = await client.send(
@@ -187,17 +218,36 @@ async def _send(
                 timeout=options.timeout,
             )
         except (NotDelivered, OutcomeUnknown) as error:
-            print(f"esmtp: {type(error).__name__}: {error}", file=sys.stderr)
+            _complain(f"{type(error).__name__}: {error}")
         else:
-            print(f"{receipt.queue_id or receipt.reply}")
+            _tell(f"{receipt.queue_id or receipt.reply}")
+
+
+def _client_options(options: argparse.Namespace) -> ClientOptions:
+    client_options = ClientOptions(security=options.security)
+    if options.ca_file is not None:
+        try:
+            context = ssl.create_default_context(cafile=options.ca_file)
+        except OSError as error:
+            msg = f"--ca-file {options.ca_file!r} cannot be used: {error}"
+            raise InvalidInput(msg) from None
+        client_options["ssl_context"] = context
+    if options.username is not None:
+        _authenticate(options, client_options)
+    elif options.auth is not None:
+        msg = "--auth needs --username"
+        raise InvalidInput(msg)
+    return client_options
 
 
 def _authenticate(options: argparse.Namespace, client_options: ClientOptions) -> None:
-    if options.username is None:
-        return
     password = os.environ.get("ESMTP_PASSWORD")
     if password is None:
-        password = getpass.getpass(f"Password of {options.username}: ")
+        try:
+            password = getpass.getpass(f"Password of {options.username}: ")
+        except EOFError:
+            msg = "there is no password: ESMTP_PASSWORD is not set, and nobody answers"
+            raise InvalidInput(msg) from None
     if options.auth is None:
         client_options["username"] = options.username
         client_options["password"] = password
@@ -205,8 +255,30 @@ def _authenticate(options: argparse.Namespace, client_options: ClientOptions) ->
         client_options["auth"] = _MECHANISMS[options.auth](options.username, password)
 
 
-def _read(name: str) -> bytes:
-    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+# The options that a message is composed from, and where they are kept.
+_COMPOSING: Final = {
+    "--from": "author",
+    "--to": "to",
+    "--cc": "cc",
+    "--bcc": "bcc",
+    "--subject": "subject",
+    "--text": "text",
+    "--attach": "attach",
+    "--x-mailer": "x_mailer",
+}
+
+
+def _given(options: argparse.Namespace) -> bytes:
+    for option, name in _COMPOSING.items():
+        if getattr(options, name):
+            msg = f"{option} is for a message composed here, and FILE is given"
+            raise InvalidInput(msg)
+    if options.file != "-":
+        return Path(options.file).read_bytes()
+    if sys.stdin is None:
+        msg = "standard input is closed"
+        raise InvalidInput(msg)
+    return sys.stdin.buffer.read()
 
 
 def _composed(options: argparse.Namespace) -> EmailMessage:
@@ -221,18 +293,40 @@ def _composed(options: argparse.Namespace) -> EmailMessage:
         "Bcc": options.bcc,
         "Subject": [options.subject] if options.subject else [],
     }
-    try:
-        for name, values in fields.items():
-            if values:
-                message[name] = ", ".join(values)
-    except ValueError as error:
-        msg = f"the message cannot be composed: {error}"
-        raise InvalidInput(msg) from None
-    message.set_content(options.text)
+    for name, values in fields.items():
+        if values:
+            text = ", ".join(values)
+            with _composing(f"{name} {text!r}"):
+                message[name] = text
+    with _composing("--text"):
+        message.set_content(options.text)
     for path in options.attach:
-        kind = guess_type(path.name)[0] or "application/octet-stream"
-        maintype, _, subtype = kind.partition("/")
-        message.add_attachment(
-            path.read_bytes(), maintype=maintype, subtype=subtype, filename=path.name
-        )
+        octets = path.read_bytes()
+        maintype, _, subtype = _media_type(path.name).partition("/")
+        with _composing(f"--attach {str(path)!r}"):
+            message.add_attachment(
+                octets, maintype=maintype, subtype=subtype, filename=path.name
+            )
     return message
+
+
+@contextmanager
+def _composing(what: str) -> Iterator[None]:
+    """Say what cannot be used; the standard library fails in any way there is."""
+    try:
+        yield
+    except Exception as error:
+        msg = f"{what} cannot be used: {error}"
+        raise InvalidInput(msg) from error
+
+
+def _media_type(name: str) -> str:
+    """Tell from its name what a file is; any file can be octets.
+
+    A compressed file is not what its name without the suffix says, and a
+    message or multipart may not be encoded (RFC 2045 §6.4).
+    """
+    kind, compression = guess_type(name)
+    if kind is None or compression or kind.startswith(("message/", "multipart/")):
+        return "application/octet-stream"
+    return kind

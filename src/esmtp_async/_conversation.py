@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+from typing import Protocol
 
 from esmtp_async._events import (
     CommandSent,
@@ -19,10 +19,18 @@ from esmtp_async.protocol._replies import printable
 _COLUMN = 64
 
 
-class ConversationPrinter:
-    """Prints events to a text stream, one line each; an `on_event` callback."""
+class Output(Protocol):
+    """What text can be written to."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def write(self, text: str, /) -> object:
+        """Write text."""
+        ...
+
+
+class ConversationPrinter:
+    """Prints events to an output, one line each; an `on_event` callback."""
+
+    def __init__(self, stream: Output) -> None:
         self._stream = stream
 
     def __call__(self, event: Event) -> None:

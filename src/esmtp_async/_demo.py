@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from email.message import EmailMessage
-from typing import TextIO
 
-from esmtp_async._conversation import ConversationPrinter
+from esmtp_async._conversation import ConversationPrinter, Output
 from esmtp_async._messages import SendOptions
 from esmtp_async.protocol._sasl import Login
 from esmtp_async.testing import SMTPServer
@@ -13,7 +12,7 @@ from esmtp_async.testing import SMTPServer
 _USERNAME, _PASSWORD = "alice", "open sesame"
 
 
-async def demo(stream: TextIO) -> None:
+async def demo(stream: Output) -> None:
     """Send a message over loopback with STARTTLS and AUTH LOGIN; print it all.
 
     Raises the errors of `SMTPClient.send`, and `RuntimeError` if what the
