@@ -32,7 +32,8 @@ _FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n
 _BLIND: Final = frozenset({"bcc", "resent-bcc"})
 
 _ENCODING: Final = "Content-Transfer-Encoding"
-_KNOWN: Final = frozenset({"", "7bit", "8bit", "binary", "quoted-printable", "base64"})
+_CODED: Final = frozenset({"quoted-printable", "base64"})
+_KNOWN: Final = _CODED | {"", "7bit", "8bit", "binary"}
 
 # For header fields that the message's own policy cannot fold well.
 _MODERN: Final = policy.EmailPolicy(linesep="\r\n", message_factory=Message)
@@ -203,10 +204,12 @@ def _by_policy(
     """Fold a field by the message's own policy.
 
     The old policy is for ASCII only: it would make an encoded word of a whole
-    list of addresses.
+    list of addresses. And it lets a long word make a long line (RFC 5322 §2.1.1).
     """
     if field.text.isascii():
-        return own.fold_binary(field.name, field.value)
+        folded = own.fold_binary(field.name, field.value)
+        if not (own.max_line_length and _is_unfit(folded)):
+            return folded
     value = field.parsed if field.is_text else field.value
     if isinstance(value, AddressHeader) and not (modern.utf8 or _is_ascii(value)):
         value = _with_a_labels(field.name, value)
@@ -268,19 +271,19 @@ def _reencode(part: Message, *, eight_bit: bool) -> None:
         if not eight_bit:
             part.preamble = part.epilogue = None  # for readers without MIME
         return
-    text = part.get_payload()
-    if encoding not in _KNOWN or not isinstance(text, str):
+    payload = part.get_payload(decode=True)
+    if encoding not in _KNOWN or not isinstance(payload, bytes):
         return
-    unfit = encoding == "binary" or _is_unfit(text.encode("utf-8", "replace"))
-    if unfit or not (eight_bit or text.isascii()):
-        payload = part.get_payload(decode=True)
-        if isinstance(payload, bytes):
-            _encode(part, payload)
+    octets = str(part.get_payload()).encode() if encoding in _CODED else payload
+    unfit = encoding == "binary" or _is_unfit(octets)
+    if unfit or not (eight_bit or octets.isascii()):
+        _encode(part, payload)
 
 
 def _encode(part: Message, payload: bytes) -> None:
     """Encode a leaf in base64, or a text in quoted-printable if that is shorter."""
-    is_text = part.get_content_maintype() == "text"
+    # Where there are NULs, as in UTF-16, the octets of a line end may be none.
+    is_text = part.get_content_maintype() == "text" and b"\0" not in payload
     if is_text:
         payload = Canonicalizer().feed(payload)
     encoding, encoded = "base64", base64.encodebytes(payload)

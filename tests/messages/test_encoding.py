@@ -239,6 +239,29 @@ def test_B6_the_limit_is_998_octets(size: int, end: str) -> None:
     )
 
 
+@pytest.mark.parametrize("extensions", [EIGHT_BIT, SEVEN_BIT])
+@pytest.mark.parametrize("text", ["Hello\n", "x" * 600 + "\n"])
+def test_B6_it_is_octets_that_must_fit_not_characters(
+    text: str, extensions: Extensions
+) -> None:
+    message = raw(text.encode("utf-16"), "text/plain; charset=utf-16", cte="8bit")
+    sent = reread(message, extensions)
+    assert sent["Content-Transfer-Encoding"] == "base64"
+    assert content_of(sent) == text
+
+
+@pytest.mark.parametrize("kind", [EmailMessage, Message])
+def test_B6_a_word_in_the_header_section_is_no_longer_than_a_line(
+    kind: type[Message],
+) -> None:
+    message = kind()
+    message["From"] = ALICE
+    message["To"] = BOB
+    message["X-Word"] = "x" * 2000
+    assert data(message).longest_line <= 998
+    assert reread(message)["X-Word"] == "x" * 2000
+
+
 @pytest.mark.parametrize("cte", ["7bit", "8bit", "binary", "BINARY", " 8Bit ", ""])
 def test_B6_parts_that_are_not_text_stay_octet_for_octet(cte: str) -> None:
     payload = b"\x00\x01\n\r\r\n\n" + LONG.encode() + b"\n.\n\xff"
