@@ -256,7 +256,17 @@ def test_E4_a_421_that_nobody_asked_for_ends_the_opening() -> None:
     turn = Turn(EHLO, "250-mail.example.test|250 STARTTLS|421 closing")
     error = fail(Refused, Opening("client.test", starttls=REQUIRED), GREETING, turn)
     assert error.reply == Reply(421, (b"closing",))
+    assert error.stage is Stage.HELLO
     assert str(error) == "the server shut the connection down: 421 closing"
+
+
+def test_E4_a_421_behind_a_refusal_is_not_what_ended_the_opening() -> None:
+    """A server that refuses and hangs up in one breath is heard to the first word."""
+    error = fail(
+        GreetingRefused, Opening("client.test"), Turn("", "554 no service|421 bye")
+    )
+    assert error.reply == Reply(554, (b"no service",))
+    assert (error.stage, error.temporary) == (Stage.GREETING, False)
 
 
 def test_the_end_of_the_stream_ends_the_opening() -> None:

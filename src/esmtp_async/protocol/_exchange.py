@@ -13,7 +13,7 @@ import binascii
 from base64 import b64decode
 from collections.abc import Generator, Sequence
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from esmtp_async.protocol._asks import UPGRADE, Ask, Compute, Fetch
 from esmtp_async.protocol._commands import (
@@ -160,13 +160,16 @@ class Opening:
         self._peer_certificate = peer_certificate
         #: The greeting, once it has come.
         self.greeting: Reply | None = None
-        self._command: Command | None = None
-        self._reply: Reply  # the latest; the greeting is in before any command
+        # The latest answer, and what to; the greeting is in before anything else.
+        self._command: Command
+        self._reply: Reply
 
     def replied(self, command: Command | None, reply: Reply) -> None:
         """Keep the reply; raise if it shuts the channel down."""
+        if command is None:
+            self._raise_shutdown(reply)
         self._command, self._reply = command, reply
-        if command is not None and command.verb is Verb.CONNECT:
+        if command.verb is Verb.CONNECT:
             self.greeting = reply
         if reply.severity is Severity.SHUTDOWN:
             self._raise_refusal()
@@ -263,10 +266,14 @@ class Opening:
         )
         raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH)
 
-    def _raise_refusal(self) -> None:
-        if self._command is None:
-            msg = f"the server shut the connection down: {self._reply}"
-            raise Refused(msg, stage=Stage.GREETING, reply=self._reply)
+    def _raise_shutdown(self, reply: Reply) -> NoReturn:
+        """Raise for a 421 that nobody asked for; a refusal before it is the reason."""
+        if self._reply.refused:
+            self._raise_refusal()
+        msg = f"the server shut the connection down: {reply}"
+        raise Refused(msg, stage=STAGES[self._command.verb], reply=reply)
+
+    def _raise_refusal(self) -> NoReturn:
         raise _refusal(self._command, self._reply)
 
 
