@@ -166,6 +166,9 @@ class Connection:
         """Hand a reply to whoever asked; an unasked one to who is speaking."""
         self._timed = False
         command, reply, owner, state, _ = event
+        if command is not None:
+            # Several replies may come in one read, which began at the first.
+            self._stage = STAGES[command.verb]
         if self._observe.active:
             line = None if command is None else str(command)
             self._observe(ReplyReceived(self.number, line, reply, state))

@@ -13,6 +13,7 @@ from esmtp_async import (
     ConnectionLost,
     OutcomeUnknown,
     Pipelining,
+    ProtocolViolation,
     SenderRefused,
     SMTPError,
     Stage,
@@ -273,6 +274,17 @@ async def test_a_slow_upload_that_makes_progress_goes_on() -> None:
     async with serving(script()) as server:
         async with server.client(timeouts=Timeouts(block=0.3)) as client:
             assert (await send(client, slow())).accepted == (BOB,)
+
+
+@everywhere
+async def test_the_stage_of_a_violation_is_that_of_the_reply_before_it() -> None:
+    """However many replies came in the same read."""
+    surplus = script(RCPT=b"250 ok\r\n250 ok\r\n")
+    async with serving(surplus) as server, server.client() as client:
+        with pytest.raises(ProtocolViolation) as info:
+            await send(client, all_or_nothing=True)
+        assert info.value.stage is Stage.RCPT
+        assert [result.stage for result in info.value.recipients] == [Stage.RCPT]
 
 
 # Writing and reading at once
