@@ -32,7 +32,8 @@ from esmtp_async.protocol import (
 )
 from esmtp_async.protocol._commands import Parameters
 from esmtp_async.protocol._exceptions import InvalidInput
-from tests.protocol.conversation import Conversation
+from tests.conversation import Conversation
+from tests.protocol.speaker import Speaker
 from tests.transcript import Message, Transcript
 
 #: Takes any octets.
@@ -149,7 +150,7 @@ def conversation(data: bytes) -> None:
     which, cut = (data[0], data[1] + 1) if len(data) > 1 else (0, 1)
     octets = data[2:]
     held = Conversation(_CONVERSATIONS[which % len(_CONVERSATIONS)])
-    drive = held.run()
+    drive = Speaker(held).run()
     said = bytearray()
     # Behind the server's end nothing is waited for but what takes our leave.
     for heard in chain([None], _cut(octets, cut), [b""] * 8):

@@ -2,27 +2,25 @@
 
 No matter how what the server says is cut, the client says nothing before the last
 octet of it is there, then exactly the next flight, and in the end knows what became
-of each recipient.
+of each recipient. Joined to what the server says next, it is believed no further
+than to its end.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from esmtp_async.protocol import UPGRADE, Ask
-from tests.protocol.conversation import Conversation
-from tests.transcript import Flight, Transcript, load, transcripts
+from tests.conversation import Conversation
+from tests.playing import Cut, by_the_flight, by_the_line, by_the_octet, cuts, joined
+from tests.protocol.speaker import Speaker
+from tests.transcript import Transcript, load, transcripts
 
 TRANSCRIPTS: Final = transcripts()
-
-#: How the octets of a flight come: the pieces, in their order.
-Cut = Callable[[Flight], list[bytes]]
 
 each_transcript = pytest.mark.parametrize(
     "transcript", TRANSCRIPTS, ids=[transcript.name for transcript in TRANSCRIPTS]
@@ -32,7 +30,7 @@ each_transcript = pytest.mark.parametrize(
 def play(transcript: Transcript, cut: Cut) -> None:
     """Play the server's part, and hold the client to its own."""
     conversation = Conversation(transcript)
-    drive = conversation.run()
+    drive = Speaker(conversation).run()
 
     def step(heard: bytes) -> bytes | Ask | None:
         try:
@@ -59,33 +57,6 @@ def play(transcript: Transcript, cut: Cut) -> None:
     assert conversation.session.state is transcript.state
 
 
-def by_the_flight(flight: Flight) -> list[bytes]:
-    return [b"".join(flight.heard)]
-
-
-def by_the_line(flight: Flight) -> list[bytes]:
-    return flight.heard or [b""]
-
-
-def by_the_octet(flight: Flight) -> list[bytes]:
-    return [bytes([octet]) for line in flight.heard for octet in line] or [b""]
-
-
-def cut_once(offset: int) -> Cut:
-    """Cut all that the server says in two, so many octets behind its beginning."""
-    before = 0
-
-    def cut(flight: Flight) -> list[bytes]:
-        nonlocal before
-        octets = b"".join(flight.heard)
-        place = offset - before
-        before += len(octets)
-        inside = 0 < place < len(octets)
-        return [octets[:place], octets[place:]] if inside else [octets]
-
-    return cut
-
-
 @each_transcript
 @pytest.mark.parametrize("cut", [by_the_flight, by_the_line, by_the_octet])
 def test_the_client_says_its_part(transcript: Transcript, cut: Cut) -> None:
@@ -94,10 +65,48 @@ def test_the_client_says_its_part(transcript: Transcript, cut: Cut) -> None:
 
 @each_transcript
 def test_it_does_so_wherever_what_it_hears_is_cut(transcript: Transcript) -> None:
-    for offset in range(
-        1, sum(map(len, chain(*(f.heard for f in transcript.flights))))
-    ):
-        play(transcript, cut_once(offset))
+    for cut in cuts(transcript):
+        play(transcript, cut)
+
+
+@each_transcript
+def test_what_nobody_asked_for_yet_is_no_answer(transcript: Transcript) -> None:
+    for early in joined(transcript):
+        play(early, by_the_flight)
+
+
+def test_a_message_taken_stays_so_whatever_is_joined_to_that() -> None:
+    """See the expectation itself: written out for one transcript."""
+    [typical] = [t for t in TRANSCRIPTS if t.name == "rfc5321-d1-typical"]
+    jones, green, brown = "Jones@foo.com", "Green@foo.com", "Brown@foo.com"
+
+    def sent(stage: str, *refused: str) -> list[str]:
+        return [
+            f"! RemoteProtocolError - {stage}",
+            *(
+                f"= {name} REFUSED 550 rcpt"
+                if name in refused
+                else f"= {name} NOT_SENT - {stage} temporary"
+                for name in (jones, green, brown)
+            ),
+        ]
+
+    assert [early.outcomes for early in joined(typical)] == [
+        ["! RemoteProtocolError - greeting"],
+        ["! RemoteProtocolError - hello"],
+        sent("mail"),
+        sent("rcpt"),
+        sent("rcpt", green),
+        sent("rcpt", green),
+        sent("data", green),
+        ["! RemoteProtocolError - final", *typical.outcomes],
+        typical.outcomes,
+    ]
+
+
+def test_nearly_every_flight_has_a_neighbour() -> None:
+    flights = sum(len(transcript.flights) for transcript in TRANSCRIPTS)
+    assert sum(len([*joined(transcript)]) for transcript in TRANSCRIPTS) > flights - 10
 
 
 def test_there_are_many() -> None:
