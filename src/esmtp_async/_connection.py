@@ -119,7 +119,7 @@ class Connection:
             self._poisoned = True
             raise self._violation(error) from None
         finally:
-            if not self.session.reusable:
+            if self._poisoned or not self.session.reusable:
                 await self.aclose()
 
     async def aclose(self) -> None:
@@ -241,11 +241,14 @@ class Connection:
             self._limit(Stage.CONTENT)
         elif awaited is not None:
             self._limit(STAGES[awaited.command.verb])
+        self._poisoned = True  # until it is out: what is cut off is half a command
         try:
             await self._stream.send(octets)
         except STREAM_ERRORS:
             self._over = self._mute = True
             await self._hear_last_words()
+        else:
+            self._poisoned = False
 
     async def _listen(self) -> None:
         """Read once, within the limit of the reply that comes next."""
@@ -278,7 +281,7 @@ class Connection:
                 failure = error
             group.cancel_scope.cancel()
         self._uploading = False
-        if self.session.unfinished:
+        if self._poisoned or self.session.unfinished:
             self._over = self._mute = True
         if failure is not None:
             raise failure

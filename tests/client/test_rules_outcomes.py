@@ -50,6 +50,7 @@ from tests.raw import (
     script,
     serving,
 )
+from tests.taps import Tap
 
 BOTH: Final = [BOB, CAROL]
 BIG: Final = b"Subject: big\r\n\r\n" + b"x" * 62 + b"\r\n"
@@ -234,6 +235,32 @@ async def assert_aborted_and_replaced(server: Server, client: SMTPClient) -> Non
     assert (await send(client)).accepted == (BOB,)
     assert len(server.taps) == 2
     assert len(server.taps[0].writes) == written
+
+
+@everywhere
+@pytest.mark.parametrize("failing", [False, True], ids=["cut", "failed"])
+async def test_E6_nothing_follows_a_dot_that_may_not_be_out(failing: bool) -> None:  # noqa: FBT001
+    """The refusal comes while the dot is being written, and it never gets out."""
+    early = script(DATA=(b"354 go\r\n", After(1024), 0.05, b"552 too big\r\n", HANG))
+    async with serving(early, script()) as server:
+
+        class Stuck(Tap):
+            async def send(self, item: bytes) -> None:
+                if item == b".\r\n" and len(server.heard) == 1:
+                    if failing:
+                        raise anyio.BrokenResourceError
+                    await anyio.sleep_forever()
+                await super().send(item)
+
+        async def connect() -> Tap:
+            stream = await anyio.connect_tcp("127.0.0.1", server.port)
+            server.taps.append(Stuck(stream))
+            return server.taps[-1]
+
+        async with server.client(connect=connect) as client:
+            error = await failure(client, ContentRefused, big_stream(1))
+            assert outcomes(error.recipients) == [("bob", "REFUSED", 552)]
+            await assert_aborted_and_replaced(server, client)
 
 
 @everywhere
