@@ -73,9 +73,7 @@ class Connection:
         self.greeting: Reply | None = None
         #: Counts the connections of this process.
         self.number = next(_numbers)
-        #: What protects the connection; None in clear text.
-        self.tls = _transport.tls_info(stream)
-        self._stream = stream
+        self._talk_over(stream)
         self._timeouts = timeouts
         self._upgrade = upgrade
         self._observe = observer or Observer()
@@ -93,6 +91,12 @@ class Connection:
         self._stage = Stage.GREETING
         self._scope = anyio.CancelScope()
         self._timed = False  # the deadline is already that of the reply awaited
+
+    def _talk_over(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self._records = _transport.tls_records(stream)
+        #: What protects the connection; None in clear text.
+        self.tls = _transport.tls_info(stream)
 
     @property
     def stage(self) -> Stage:
@@ -222,9 +226,8 @@ class Connection:
             self._waiting = self.session.awaited is not None
         else:
             self._limit(Stage.TLS)
-            self._stream = await self._upgrade(self._stream)
+            self._talk_over(await self._upgrade(self._stream))
             self.session.secured()
-            self.tls = _transport.tls_info(self._stream)
             self._answer = b"" if self.tls is None else self.tls.peer_certificate
             if self._observe.active:
                 version = "" if self.tls is None else self.tls.version
@@ -260,7 +263,7 @@ class Connection:
 
     async def _receive(self) -> None:
         try:
-            octets = await self._stream.receive()
+            octets = await _transport.receive(self._stream, self._records)
         except STREAM_ERRORS:
             octets = b""
         self.session.receive_data(octets)

@@ -43,6 +43,9 @@ _GRACE: Final = 1.0
 # poll() has no limit on descriptors; select() is all that Windows has.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
+#: Octets of one TLS record, at most.
+_RECORD: Final = 16384
+
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
 
@@ -127,6 +130,29 @@ def tls_info(stream: ByteStream) -> TLSInfo | None:
     except _FORGOTTEN:
         return None
     return TLSInfo(version, cipher, certificate or b"")
+
+
+def tls_records(stream: ByteStream) -> ssl.SSLObject | None:
+    """Give what turns octets into TLS records and back; None in clear text."""
+    try:
+        return stream.extra(TLSAttribute.ssl_object, None)
+    except _FORGOTTEN:
+        return None
+
+
+async def receive(stream: ByteStream, records: ssl.SSLObject | None) -> bytes:
+    """Wait for octets, and give all that came together.
+
+    TLS gives one record at a time. Those that came with it would lie unseen in its
+    buffer, where no look at the socket finds them, and pass for replies to what is
+    said later.
+    """
+    octets = [await stream.receive()]
+    if records is not None:
+        with suppress(ssl.SSLError):  # no more; what is wrong shows at the next read
+            while octets[-1]:
+                octets.append(records.read(_RECORD))
+    return b"".join(octets)
 
 
 def is_quiet(stream: ByteStream) -> bool:

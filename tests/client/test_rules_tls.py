@@ -37,10 +37,12 @@ from tests.raw import (
     TLS,
     Answer,
     Script,
+    Step,
     offering,
     script,
     serving,
 )
+from tests.taps import BLOCK, Tap
 
 HELLO = f"EHLO {NAME}\r\n".encode()
 BEFORE = offering("STARTTLS", "PIPELINING")
@@ -237,6 +239,45 @@ async def test_D4_a_reply_before_its_command_under_tls() -> None:
             error = await failure(client, ProtocolViolation)
             assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
             await assert_poisoned(server, client, "EHLO", "STARTTLS", "EHLO")
+
+
+@everywhere
+@pytest.mark.parametrize("verb", ["CONNECT", "EHLO", "CONTENT"])
+async def test_D1_D4_records_that_come_together(verb: str) -> None:
+    """A reply too many is seen in a record of its own, however the records come."""
+    answers = {"CONNECT": b"220 x\r\n", "EHLO": BEHIND, "CONTENT": b"250 ok\r\n"}
+    well = script(CONNECT=(TLS, answers["CONNECT"]))
+    shake: tuple[Step, ...] = (TLS,) if verb == "CONNECT" else ()
+    stray = (*shake, answers[verb], 0.001, b"250 stray\r\n", HANG)
+    hostile: Script = {**well, verb: stray}
+    async with serving(hostile, well, tls=server_context()) as server:
+
+        class Late(Tap):
+            """It comes by when the server has said everything."""
+
+            async def receive(self, max_bytes: int = BLOCK) -> bytes:
+                octets = await super().receive(max_bytes)
+                with anyio.move_on_after(0.05):
+                    while True:
+                        octets += await super().receive(max_bytes)
+                return octets
+
+        async def connect() -> Tap:
+            stream = await anyio.connect_tcp("127.0.0.1", server.port)
+            server.taps.append(Late(stream))
+            return server.taps[-1]
+
+        async with server.client(
+            security="tls", ssl_context=client_context(), connect=connect
+        ) as client:
+            if verb == "CONTENT":
+                assert (await send(client)).accepted == (BOB,)
+            else:
+                error = await failure(client, ProtocolViolation)
+                assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
+            verbs = ["EHLO", "MAIL", "RCPT", "DATA"]
+            said = {"CONNECT": verbs[:0], "EHLO": verbs[:1], "CONTENT": verbs}
+            await assert_poisoned(server, client, *said[verb])
 
 
 @everywhere
