@@ -114,6 +114,7 @@ class Pool:
             msg = "the client is closed"
             raise RuntimeError(msg)
         await self._permits.acquire()
+        pooled: Pooled | None = None
         try:
             pooled, close, keep = self._choose(fresh=fresh)
             self._idle[:] = keep
@@ -124,7 +125,10 @@ class Pool:
                 now = anyio.current_time()
                 pooled = Pooled(connection, opened=now, idle_since=now)
         except BaseException:
-            self._permits.release()
+            if pooled is None:
+                self._permits.release()
+            else:  # chosen, and not given out: asyncio's cancellation knows no shield
+                await self.release(pooled)
             raise
         pooled.messages += 1
         return pooled

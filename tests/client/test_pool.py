@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from functools import partial
 
@@ -128,8 +129,12 @@ class Office:
         return self.opened[-1]
 
     async def leave(self, connection: Connection) -> None:
-        self.left.append(connection)
         await anyio.lowlevel.checkpoint()
+        self.left.append(connection)
+
+    def there(self) -> list[Idle]:
+        """Give the connections that are open."""
+        return [c for c in self.opened if not c.closed and c not in self.left]
 
 
 @everywhere
@@ -150,16 +155,14 @@ async def test_never_more_than_the_limit() -> None:
         in_use -= 1
         done += 1
         await office.pool.release(mine)
-        idle = sum(not c.closed for c in office.opened) - in_use
-        assert idle + in_use <= 3
+        assert len(office.there()) <= 3
 
     async with anyio.create_task_group() as group:
         for number in range(50):
             group.start_soon(work, number)
     assert (peak, done) == (3, 50)
     await office.pool.aclose()
-    open_ = [c for c in office.opened if not c.closed and c not in office.left]
-    assert open_ == []
+    assert office.there() == []
 
 
 @everywhere
@@ -195,6 +198,27 @@ async def test_who_is_cancelled_while_waiting_takes_nothing_away() -> None:
         assert scope.cancelled_caught
         await office.pool.release(mine)
     assert len(office.opened) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_task_cancelled_while_the_dead_are_closed_loses_none() -> None:
+    """Cancellation of asyncio itself knows no shield."""
+    office = Office()
+    held = [await office.pool.acquire() for _ in range(3)]
+    for mine in held:
+        await office.pool.release(mine)
+    *living, dead = office.opened
+    dead.quiet = False
+    dead.aclose = anyio.sleep_forever  # type: ignore[method-assign]
+    task = asyncio.create_task(office.pool.acquire())
+    await anyio.wait_all_tasks_blocked()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    again = [await office.pool.acquire() for _ in range(2)]
+    assert {id(mine.connection) for mine in again} == {id(idle) for idle in living}
+    await office.pool.acquire()
+    assert len(office.opened) == 4
 
 
 @everywhere
