@@ -85,9 +85,15 @@ class Receipt:
         return None if match is None else match[1]
 
     def raise_for_refused(self) -> None:
-        """Raise `RecipientsRefused` if the server refused anybody."""
+        """Raise `RecipientsRefused` if the server refused anybody.
+
+        Others have the message, so sending it again to all would make duplicates:
+        its `retry_safe` is False.
+        """
         if self.refused:
-            raise _refusal(self.recipients, self.refused)
+            error = _refusal(self.recipients, self.refused)
+            error.retry_safe = False
+            raise error
 
 
 def failure_of(results: Results, cause: SMTPError | None) -> SMTPError | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from esmtp_async import (
@@ -123,6 +125,9 @@ def test_a_receipt() -> None:
     with pytest.raises(RecipientsRefused, match=r"r@x\.test, d@x\.test") as info:
         mixed.raise_for_refused()
     assert info.value.recipients == (REFUSED, ACCEPTED, DEFERRED)
+    assert not info.value.retry_safe  # one has it already
+    again = pickle.loads(pickle.dumps(info.value))  # noqa: S301 - our own octets
+    assert not again.retry_safe
     receipt(ACCEPTED).raise_for_refused()
 
 
