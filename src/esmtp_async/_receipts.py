@@ -126,8 +126,9 @@ def _refusal(results: Results, refused: Results) -> NotDelivered:
     last = max(refused, key=lambda result: _LATEST(result.stage))
     error, command = _REFUSALS[last.stage]
     who = ", ".join(result.address for result in refused)
+    why = last.reply or "the server lacks an extension that is needed"
     return error(
-        f"the server refused {command or 'the message'} for {who}: {last.reply}",
+        f"the server refused {command or 'the message'} for {who}: {why}",
         command=command,
         stage=last.stage,
         reply=last.reply,

@@ -131,6 +131,13 @@ def test_a_receipt() -> None:
     receipt(ACCEPTED).raise_for_refused()
 
 
+def test_a_receipt_tells_of_those_who_were_not_asked_for() -> None:
+    with pytest.raises(RecipientsRefused) as info:
+        receipt(ACCEPTED, LACKING).raise_for_refused()
+    assert info.value.reply is None
+    assert str(info.value).endswith("the server lacks an extension that is needed")
+
+
 @pytest.mark.parametrize(
     ("text", "queue_id"),
     [
