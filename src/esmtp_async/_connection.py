@@ -149,13 +149,15 @@ class Connection:
 
     async def _converse(self) -> None:
         session = self.session
+        state = session.state
         while True:
             event = session.next_event()
             if isinstance(event, Replied):
+                state = event.state
                 self._deliver(event)
-            elif event is CLOSED:
-                return
-            elif event is LOST:
+            elif event is CLOSED and state is State.CLOSED:
+                return  # a reply said so; a mere end leaves something unsaid
+            elif event is CLOSED or event is LOST:
                 raise self._loss()
             else:
                 await self._speak()

@@ -334,6 +334,24 @@ async def test_no_last_words_after_a_failed_write(ending: Act) -> None:
 
 
 @everywhere
+async def test_last_words_that_decide_nothing() -> None:
+    """All is answered, what was never heard as well; the message is not sent."""
+    early = script(MAIL=(b"250 ok\r\n", 0.05, b"250 early\r\n", EOF))
+    async with serving(early) as server:
+
+        class Breaking(BrokenTap):
+            breaks_at = 3
+
+        async def connect() -> BrokenTap:
+            return Breaking(await anyio.connect_tcp("127.0.0.1", server.port))
+
+        async with server.client(connect=connect, pipelining="off") as client:
+            error = await failure(client, ConnectionLost)
+            assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
+            assert error.stage is Stage.RCPT
+
+
+@everywhere
 async def test_a_reply_overheard_as_the_last_octets_go_out() -> None:
     """The reply comes while the dot is still being written, and is not missed."""
     prompt = script(CONTENT=b"250 ok\r\n")
