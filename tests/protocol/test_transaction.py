@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+
 import pytest
 
 from esmtp_async.protocol import (
+    Content,
     Envelope,
     MailData,
+    Outcome,
+    Rcpt,
     RemoteProtocolError,
     Reply,
     Session,
@@ -346,3 +352,26 @@ def test_E16_rset_is_answered_2yz(answer: str) -> None:
     with pytest.raises(RemoteProtocolError):
         convey(Turn(RESET_AND_TAKEN.client, answer), session=session)
     assert session.state is State.CLOSED
+
+
+@pytest.mark.parametrize("code", [250, 552])
+def test_the_account_of_many_recipients_takes_linear_time(code: int) -> None:
+    many = 8000
+    half = [Reply(250, (b"ok",))] * (many // 2)
+    others = [Reply(code, (b"5.5.3 too many",))] * (many // 2)
+    made = Transaction(
+        Envelope.of("s@x.test", [f"{number}@x.test" for number in range(many)]),
+        MailData(b"Hi\r\n"),
+    )
+    next(made.commands(ready(lmtp=True)))
+    for reply in half + others:
+        made.replied(Rcpt("a@x.test"), reply)
+    for reply in half if code == 552 else half * 2:
+        made.replied(Content(), reply)
+    start = time.perf_counter()
+    results = made.results()
+    assert time.perf_counter() - start < 1  # quadratic, it takes several
+    counted = Counter(result.outcome for result in results)
+    refused = many // 2 if code == 552 else 0
+    assert counted[Outcome.ACCEPTED] == many - refused
+    assert counted[Outcome.REFUSED] == refused

@@ -6,7 +6,7 @@ session allows, and keeps account of every recipient by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from esmtp_async.protocol._asks import WAIT, Fetch
@@ -78,6 +78,7 @@ class Transaction:
         # them; those that need what the server lacks.
         self._asked: list[int] = []
         self._replies: dict[int, Reply] = {}
+        self._taken: dict[int, int] = {}  # accepted at RCPT, to which of them it is
         self._lacking: set[int] = set()
         self._unsupported = False
         #: Whether an octet of the mail data may have been sent.
@@ -117,7 +118,10 @@ class Transaction:
         if command is None or reply.severity is Severity.SHUTDOWN:
             self._shutdown = verdict
         elif command.verb is Verb.RCPT:
-            self._replies[self._asked[len(self._replies)]] = reply
+            index = self._asked[len(self._replies)]
+            self._replies[index] = reply
+            if not reply.refused:
+                self._taken[index] = len(self._taken)
         elif command.verb in END_OF_MAIL_DATA:
             self._final.append(reply)
         elif not reply.refused:
@@ -275,11 +279,9 @@ class Transaction:
     # What became of it
 
     @property
-    def _accepted(self) -> list[int]:
-        """The positions accepted at RCPT, of a MAIL that was accepted."""
-        if self._mail is not None:
-            return []
-        return [index for index, reply in self._replies.items() if not reply.refused]
+    def _accepted(self) -> Mapping[int, int]:
+        """The positions accepted at RCPT, of a MAIL that was accepted, numbered."""
+        return self._taken if self._mail is None else {}
 
     def _result(self, index: int, *, in_doubt: bool, stage: Stage) -> RecipientResult:
         address = self.envelope.recipients[index].address
@@ -310,7 +312,7 @@ class Transaction:
             return self._data
         if reply is not None and self._final:
             # LMTP replies once for each accepted recipient, in their order.
-            position = self._accepted.index(index) if self._lmtp else 0
+            position = self._taken[index] if self._lmtp else 0
             if position < len(self._final):
                 return Verdict(self._final[position], Stage.FINAL)
         return self._shutdown
@@ -321,5 +323,5 @@ class Transaction:
             verdict.stage is Stage.RCPT
             and verdict.reply.code == _EXCEEDED
             and verdict.reply.enhanced_status not in _TOO_BIG
-            and any(earlier < index for earlier in self._accepted)
+            and next(iter(self._taken), index) < index  # they come in order
         )
