@@ -216,23 +216,23 @@ class SMTPClient:
             eager=self._settings.pipelining is Pipelining.EAGER,
         )
         failure: SMTPError | None = None
-        with anyio.move_on_after(timeout) as scope:
-            try:
-                await delivery.run(self._pool)
-            except SMTPError as error:
-                failure = error
-            except BaseException as error:
-                # Cancelled, or the message could not be read: what is known is
-                # told before that goes on.
-                self._finished(outgoing.message_id, delivery.results(), error)
-                raise
+        try:
+            with anyio.move_on_after(timeout) as scope:
+                try:
+                    await delivery.run(self._pool)
+                except SMTPError as error:
+                    failure = error
+        except BaseException as error:
+            # Cancelled, or the message could not be read: what is known is told
+            # before that goes on.
+            self._finished(outgoing.message_id, delivery.results(), error)
+            raise
         if scope.cancelled_caught:
             stage = delivery.stage
             msg = f"not sent within {timeout:g} s (stage: {stage.value})"
             failure = StageTimeout(msg, stage=stage, temporary=True)
         results = delivery.results(failure)
-        if not scope.cancelled_caught:
-            self._finished(outgoing.message_id, results, failure)
+        self._finished(outgoing.message_id, results, failure)
         return delivery.conclude(results, failure)
 
     async def probe(self) -> ServerInfo:
