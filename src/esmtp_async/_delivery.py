@@ -100,7 +100,8 @@ class Delivery:
                 for recipient in self._outgoing.envelope.recipients
             )
         return transaction.results(
-            in_doubt=connection.session.in_doubt(transaction), stage=connection.stage
+            in_doubt=connection.session.in_doubt(transaction),
+            stage=connection.stage if error is None else error.stage,
         )
 
     def conclude(

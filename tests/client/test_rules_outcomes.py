@@ -17,6 +17,7 @@ from esmtp_async import (
     GreetingRefused,
     HelloRefused,
     NotDelivered,
+    NotSupported,
     OutcomeUnknown,
     ProtocolViolation,
     RecipientsRefused,
@@ -94,6 +95,18 @@ async def test_E1_all_or_nothing(pipelining: str) -> None:
             assert server.heard[0].verbs[4:6] == ["RSET", "MAIL"]
             assert len(server.heard) == 1
             assert len(server.heard[0].contents) == 1
+
+
+@everywhere
+async def test_E1_all_or_nothing_where_one_cannot_be_asked_for() -> None:
+    """Nothing was said of this message, whatever was said before."""
+    async with serving(script()) as server, server.client() as client:
+        await send(client)
+        error = await failure(
+            client, NotSupported, recipients=[BOB, "ü@x.test"], all_or_nothing=True
+        )
+        told = [(result.outcome.name, result.stage) for result in error.recipients]
+        assert told == [("NOT_SENT", Stage.LOCAL), ("REFUSED", Stage.LOCAL)]
 
 
 @everywhere
