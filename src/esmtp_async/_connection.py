@@ -241,11 +241,7 @@ class Connection:
             return
         octets = b"".join(flight)
         flight.clear()
-        awaited = self.session.awaited
-        if self.session.unfinished:
-            self._limit(Stage.CONTENT)
-        elif awaited is not None:
-            self._limit(STAGES[awaited.command.verb])
+        self._limit(self._stage_reached)
         self._poisoned = True  # until it is out: what is cut off is half a command
         try:
             await self._stream.send(octets)
@@ -257,9 +253,8 @@ class Connection:
 
     async def _listen(self) -> None:
         """Read once, within the limit of the reply that comes next."""
-        awaited = self.session.awaited
-        if awaited is not None and not self._timed:
-            self._limit(STAGES[awaited.command.verb])
+        if not self._timed:
+            self._limit(self._stage_reached)
             self._timed = True
         await self._receive()
 
@@ -322,10 +317,16 @@ class Connection:
         self._timed = False
         self._scope.deadline = anyio.current_time() + self._timeouts.limit(stage)
 
-    def _loss(self) -> NotDelivered:
+    @property
+    def _stage_reached(self) -> Stage:
+        """That of the reply awaited, if it is not too early for one."""
+        if self.session.unfinished:
+            return Stage.CONTENT
         awaited = self.session.awaited
-        if awaited is not None and not self.session.unfinished:
-            self._stage = STAGES[awaited.command.verb]
+        return self._stage if awaited is None else STAGES[awaited.command.verb]
+
+    def _loss(self) -> NotDelivered:
+        self._stage = self._stage_reached
         msg = f"the server closed the connection (stage: {self._stage.value})"
         if self._stage is Stage.STARTTLS:
             return TLSFailed(msg, stage=self._stage, temporary=True)
@@ -337,9 +338,7 @@ class Connection:
         return StageTimeout(msg, stage=self._stage, temporary=True)
 
     def _violation(self, error: RemoteProtocolError) -> NotDelivered:
-        awaited = self.session.awaited
-        if awaited is not None and not self.session.unfinished:
-            self._stage = STAGES[awaited.command.verb]
+        self._stage = self._stage_reached
         msg = f"the server broke the protocol (stage: {self._stage.value}): {error}"
         if self._stage is Stage.STARTTLS:
             return TLSFailed(msg, stage=self._stage)

@@ -277,6 +277,18 @@ async def test_E6_nothing_follows_a_dot_that_may_not_be_out(failing: bool) -> No
 
 
 @everywhere
+async def test_E6_half_a_reply_within_the_mail_data_is_not_waited_for_long() -> None:
+    early = script(DATA=(b"354 go\r\n", After(1024), b"55", HANG))
+    async with serving(early, script()) as server:
+        async with server.client(timeouts=Timeouts(block=0.2)) as client:
+            with anyio.fail_after(5):
+                error = await failure(client, StageTimeout, big_stream())
+            assert error.stage is Stage.CONTENT
+            assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
+            await assert_aborted_and_replaced(server, client)
+
+
+@everywhere
 async def test_E7_early_success_is_none() -> None:
     early = script(DATA=(b"354 go\r\n", After(1024), b"250 ok\r\n", HANG))
     async with serving(early, script()) as server, server.client() as client:
