@@ -155,8 +155,8 @@ class Connection:
             if isinstance(event, Replied):
                 state = event.state
                 self._deliver(event)
-            elif event is CLOSED and state is State.CLOSED:
-                return  # a reply said so; a mere end leaves something unsaid
+            elif event is CLOSED and (state is State.CLOSED or not session.eof):
+                return  # a reply or we ended it; its mere end leaves something unsaid
             elif event is CLOSED or event is LOST:
                 raise self._loss()
             else:
