@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -13,7 +14,13 @@ from esmtp_async._delivery import Delivery
 from esmtp_async._dialer import Dialer
 from esmtp_async._endpoint import Security
 from esmtp_async._events import Event, MessageFinished, Observer
-from esmtp_async._messages import Recipients, Sendable, SendOptions, prepare
+from esmtp_async._messages import (
+    Outgoing,
+    Recipients,
+    Sendable,
+    SendOptions,
+    prepare,
+)
 from esmtp_async._pool import Pool
 from esmtp_async._receipts import Receipt
 from esmtp_async._settings import ClientOptions, Pipelining, resolve
@@ -209,7 +216,12 @@ class SMTPClient:
             check_seconds("timeout", timeout)
         check_type("all_or_nothing", all_or_nothing, bool)
         options = SendOptions() if options is None else options
-        outgoing = await prepare(message, sender, recipients, options)
+        deadline = math.inf if timeout is None else anyio.current_time() + timeout
+        outgoing: Outgoing | None = None
+        with anyio.CancelScope(deadline=deadline):
+            outgoing = await prepare(message, sender, recipients, options)
+        if outgoing is None:
+            raise _too_late(timeout, Stage.LOCAL)
         delivery = Delivery(
             outgoing,
             all_or_nothing=all_or_nothing,
@@ -217,7 +229,7 @@ class SMTPClient:
         )
         failure: SMTPError | None = None
         try:
-            with anyio.move_on_after(timeout) as scope:
+            with anyio.CancelScope(deadline=deadline) as scope:
                 try:
                     await delivery.run(self._pool)
                 except SMTPError as error:
@@ -228,9 +240,7 @@ class SMTPClient:
             self._finished(outgoing.message_id, delivery.results(), error)
             raise
         if scope.cancelled_caught:
-            stage = delivery.stage
-            msg = f"not sent within {timeout:g} s (stage: {stage.value})"
-            failure = StageTimeout(msg, stage=stage, temporary=True)
+            failure = _too_late(timeout, delivery.stage)
         results = delivery.results(failure)
         self._finished(outgoing.message_id, results, failure)
         return delivery.conclude(results, failure)
@@ -282,6 +292,11 @@ class SMTPClient:
     ) -> None:
         if self._observe.active:
             self._observe(MessageFinished(message_id, results, error))
+
+
+def _too_late(timeout: float | None, stage: Stage) -> StageTimeout:
+    msg = f"not sent within {timeout:g} s (stage: {stage.value})"
+    return StageTimeout(msg, stage=stage, temporary=True)
 
 
 async def send(

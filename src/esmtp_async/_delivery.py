@@ -36,8 +36,8 @@ class Delivery:
     async def run(self, pool: Pool) -> None:
         """Convey the message; once more if a pooled connection turns out dead.
 
-        That is safe before the first octet of the mail data. Raises what ends
-        the attempt, if it is not a reply.
+        That loses and doubles nothing before the first octet of the mail data and
+        the first refusal. Raises what ends the attempt, if it is not a reply.
         """
         try:
             await self._convey(pool)
@@ -75,9 +75,7 @@ class Delivery:
     def _may_begin_again(self) -> bool:
         transaction = self._transaction
         return (
-            self._attempts == 1
-            and transaction is not None
-            and not transaction.content_begun
+            self._attempts == 1 and transaction is not None and not transaction.decided
         )
 
     @property

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Callable,
     Collection,
     Iterable,
 )
 from dataclasses import dataclass, fields
 from email.message import Message
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol, TypeGuard
+from typing import BinaryIO, Final, Protocol, TypeGuard, TypeVar
 
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
@@ -24,6 +26,9 @@ from esmtp_async.protocol._content import BLOCK, MailData
 from esmtp_async.protocol._envelope import Envelope, Parameter, Recipient
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
 from esmtp_async.protocol._extensions import Extensions
+
+_log: Final = logging.getLogger("esmtp_async")
+_T = TypeVar("_T")
 
 
 class _Readable(Protocol):
@@ -131,10 +136,14 @@ class Outgoing:
         """Close the source, if it is an async generator.
 
         Left unfinished, by a refusal in the midst of it, it would be closed by
-        chance, and trio warns of that; who hands one over rarely keeps it.
+        chance, and trio warns of that; who hands one over rarely keeps it. What
+        became of the message is known by now, and no failure here may hide it.
         """
         if isinstance(self._source, AsyncGenerator):
-            await self._source.aclose()
+            try:
+                await self._source.aclose()
+            except Exception:  # noqa: BLE001  # the caller's own, of any kind
+                _log.exception("the message's source failed to close")
 
 
 async def prepare(
@@ -149,9 +158,9 @@ async def prepare(
     """
     check_type("options", options, SendOptions)
     if isinstance(message, Path):
-        message = await to_thread.run_sync(message.read_bytes)
+        message = await _off_the_loop(message.read_bytes)
     elif _is_file(message):
-        message = _read(await to_thread.run_sync(message.read))
+        message = _read(await _off_the_loop(message.read))
     if options.x_mailer is not None and not isinstance(message, Message):
         msg = "x_mailer can be set on an email.message.Message only"
         raise InvalidInput(msg)
@@ -176,6 +185,11 @@ async def prepare(
         options.parameters,
     )
     return Outgoing(envelope, octets, message_id, message)
+
+
+async def _off_the_loop(read: Callable[[], _T]) -> _T:
+    """Read a file, which may be a pipe that nobody writes to: nobody waits for it."""
+    return await to_thread.run_sync(read, abandon_on_cancel=True)
 
 
 def _known(header: Header | None, argument: str) -> Header:

@@ -16,6 +16,7 @@ from esmtp_async import (
     OutcomeUnknown,
     RecipientsRefused,
     SenderRefused,
+    SMTPError,
     StageTimeout,
     Timeouts,
 )
@@ -123,6 +124,23 @@ async def test_E18_a_fresh_connection_is_not_replaced(ending: Act) -> None:
         error = await failure(client, ConnectionLost)
         assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
         assert len(server.heard) == 2
+
+
+@everywhere
+@pytest.mark.parametrize("answer", [EOF, RST, b"oops\r\n", (SHUTDOWN, EOF)])
+@pytest.mark.parametrize("pipelining", ["off", "conformant"])
+async def test_E18_nothing_is_repeated_once_somebody_was_refused(
+    answer: Answer, pipelining: str
+) -> None:
+    dying = script(RCPT=[b"250 ok\r\n", b"550 5.1.1 no\r\n", answer])
+    async with serving(dying) as server, server.client(pipelining=pipelining) as client:
+        await send(client)
+        with pytest.raises(SMTPError) as info:
+            await send(client, recipients=BOTH)
+        first, second = outcomes(info.value.recipients)
+        assert first == ("bob", "REFUSED", 550)
+        assert second[:2] in {("carol", "NOT_SENT"), ("carol", "REFUSED")}
+        assert len(server.heard) == 1
 
 
 @everywhere

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from email.message import EmailMessage
@@ -18,6 +19,8 @@ from esmtp_async import (
     InvalidInput,
     RecipientsRefused,
     Sendable,
+    Stage,
+    StageTimeout,
 )
 from tests.backends import everywhere
 from tests.client.checks import (
@@ -248,3 +251,44 @@ async def test_a_stalled_upload_can_be_cancelled_at_once() -> None:
             await send(client, source())
         assert anyio.current_time() - start < 0.5
         assert await server.heard[0].over() == "reset"
+
+
+@everywhere
+async def test_a_file_that_never_comes_is_waited_for_no_longer_than_asked(
+    socket_path: Path,
+) -> None:
+    os.mkfifo(socket_path)
+    async with serving(script()) as server, server.client() as client:
+        start = anyio.current_time()
+        with pytest.raises(StageTimeout, match="stage: local") as info:
+            await client.send(socket_path, timeout=0.1)
+        assert anyio.current_time() - start < 5
+        assert info.value.stage is Stage.LOCAL
+        assert (info.value.retry_safe, info.value.temporary) == (True, True)
+        # Let go of the thread that still waits for it.
+        os.close(os.open(socket_path, os.O_WRONLY))
+        assert (await send(client)).accepted == (BOB,)
+    assert len(server.heard) == 1
+
+
+@everywhere
+async def test_a_source_that_fails_to_close_hides_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def source() -> AsyncIterator[bytes]:
+        try:
+            for _ in range(80):
+                yield MESSAGE * 1000
+        finally:
+            raise OSError("the disk is gone")
+
+    full = script(RCPT=[b"250 ok\r\n", b"550 no\r\n"], DATA=b"451 full\r\n")
+    async with serving(full) as server, server.client() as client:
+        error = await failure(client, ContentRefused, source(), recipients=[BOB, CAROL])
+        assert [result.outcome.name for result in error.recipients] == ["REFUSED"] * 2
+    assert caplog.messages == []  # nobody began to read it
+
+    early = script(DATA=(b"354 go\r\n", After(1), b"554 no\r\n", HANG))
+    async with serving(early) as server, server.client() as client:
+        await failure(client, ContentRefused, source())
+    assert caplog.messages == ["the message's source failed to close"]

@@ -146,6 +146,19 @@ class Transaction:
         )
 
     @property
+    def decided(self) -> bool:
+        """Whether another attempt could lose something that is known by this one.
+
+        That is a refusal, but for a 421's, or where the mail data may have gone.
+        """
+        return (
+            self.content_begun
+            or self._mail is not None
+            or self._data is not None
+            or any(reply.refused for reply in self._replies.values())
+        )
+
+    @property
     def shut_down(self) -> bool:
         """Whether the server ended the session with a 421."""
         return self._shutdown is not None
