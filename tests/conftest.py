@@ -1,4 +1,4 @@
-"""What all tests share: the event loops of pytest-asyncio."""
+"""What all tests share: the event loops of pytest-asyncio, and hypothesis' patience."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
+
+# pytest-timeout is the judge of time; a busy machine is no reason to fail.
+settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 
 def pytest_asyncio_loop_factories(

@@ -11,7 +11,7 @@ from email.mime.text import MIMEText
 from typing import Final
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from esmtp_async.protocol._content import MailData
@@ -371,7 +371,6 @@ def composed(
     return message
 
 
-@settings(deadline=None)
 @given(
     NAMES,
     st.lists(st.tuples(TEXTS, ENCODINGS), min_size=1, max_size=2),

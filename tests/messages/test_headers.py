@@ -8,7 +8,7 @@ from email.header import Header
 from email.message import EmailMessage, Message
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from esmtp_async import InvalidInput, Sendable
@@ -313,7 +313,6 @@ DOMAINS = st.sampled_from(["a.b", "x-y.test", "mail.example.test", "[192.0.2.1]"
 NAMES = st.text('aé漢😀 ,;:<>@()[].=?_"\\', max_size=12)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(NAMES, LOCAL_PARTS, DOMAINS), min_size=1, max_size=4),
     st.sampled_from(["%s", "G: %s;", "a@b.cd, G: %s;,"]),
@@ -354,7 +353,6 @@ def parsed(value: str) -> Message:
     return message_from_bytes(source.encode("utf-8", "surrogateescape"))
 
 
-@settings(deadline=None)
 @given(st.lists(PIECES, max_size=8).map("".join), st.sampled_from([assigned, parsed]))
 def test_no_matter_what_stands_in_a_field_it_is_read_or_refused(
     value: str, make: Callable[[str], Message]

@@ -368,9 +368,9 @@ def test_the_account_of_many_recipients_takes_linear_time(code: int) -> None:
         made.replied(Rcpt("a@x.test"), reply)
     for reply in half if code == 552 else half * 2:
         made.replied(Content(), reply)
-    start = time.perf_counter()
+    start = time.thread_time()
     results = made.results()
-    assert time.perf_counter() - start < 1  # quadratic, it takes several
+    assert time.thread_time() - start < 1  # quadratic, it takes several
     counted = Counter(result.outcome for result in results)
     refused = many // 2 if code == 552 else 0
     assert counted[Outcome.ACCEPTED] == many - refused
