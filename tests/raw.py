@@ -18,11 +18,11 @@ from contextlib import asynccontextmanager, suppress
 from enum import Enum, auto
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, NamedTuple, Unpack
+from typing import Final, NamedTuple, Self, Unpack
 
 import anyio
 from anyio.abc import ByteStream, Listener, SocketAttribute, SocketStream, TaskGroup
-from anyio.streams.tls import TLSStream
+from anyio.streams.tls import TLSAttribute, TLSStream
 
 from esmtp_async import ClientOptions, SMTPClient, Timeouts
 from esmtp_async.testing import MemoryStream, memory_pipe
@@ -109,6 +109,30 @@ def script(**answers: Answer | list[Answer]) -> Script:
 
 class _Ended(Exception):
     """The connection is over."""
+
+
+class _Alerting(ssl.SSLContext):
+    """Stands before a context and lets its alert be sent, which anyio does not."""
+
+    def __new__(cls, _context: ssl.SSLContext) -> Self:
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self.outgoing: ssl.MemoryBIO
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002  # as ssl has it
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        self.outgoing = outgoing
+        return self._context.wrap_bio(
+            incoming, outgoing, server_side, server_hostname, session
+        )
 
 
 class _Player:
@@ -199,12 +223,7 @@ class _Player:
     async def _act(self, act: Act) -> None:
         match act:
             case Act.TLS:
-                self._stream = await TLSStream.wrap(
-                    self._stream,
-                    server_side=True,
-                    ssl_context=self._server.tls,
-                    standard_compatible=False,
-                )
+                await self._shake_hands()
                 return
             case Act.HANG:
                 self._mute = True
@@ -230,6 +249,21 @@ class _Player:
         await anyio.aclose_forcefully(self._stream)
         self._heard.leave()
         raise _Ended
+
+    async def _shake_hands(self) -> None:
+        assert self._server.tls is not None, "the script needs a TLS context"
+        context = _Alerting(self._server.tls)
+        try:
+            self._stream = await TLSStream.wrap(
+                self._stream,
+                server_side=True,
+                ssl_context=context,
+                standard_compatible=False,
+            )
+        except ssl.SSLError:
+            await self._stream.send(context.outgoing.read())
+            await self._act(EOF)
+        self._heard.tls = self._stream.extra(TLSAttribute.ssl_object)
 
     async def _flush(self) -> None:
         if not self._collected:
@@ -292,7 +326,8 @@ class Server:
 
     def __init__(self, scripts: Sequence[Script], tls: ssl.SSLContext | None) -> None:
         self._scripts = scripts or [script()]
-        self._tls = tls
+        #: Its side of TLS.
+        self.tls = tls
         self.group: TaskGroup
         self.port = 0
         #: Where what it says on a connection is cut into several writes.
@@ -305,11 +340,6 @@ class Server:
         self.heard: list[Heard] = []
         #: What the clients wrote, one a connection.
         self.taps: list[Tap] = []
-
-    @property
-    def tls(self) -> ssl.SSLContext:
-        assert self._tls is not None, "the script needs a TLS context"
-        return self._tls
 
     async def serve(self, stream: ByteStream) -> None:
         """Play on one connection."""

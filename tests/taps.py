@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ class Heard:
         self.ending = ""
         #: Octets of a flood that went out.
         self.flooded = 0
+        #: The server's side of TLS, once it stands.
+        self.tls: ssl.SSLObject | None = None
         self._left = anyio.Event()
         self._over = anyio.Event()
 

@@ -30,6 +30,7 @@ LAYERS: Final = """
     protocol
     _timeouts _events _endpoint
     _transport
+    _tls
     _headers
     _mime
     _messages _connection _receipts

@@ -74,7 +74,9 @@ class SMTPClient:
     on port 465; STARTTLS where offered on this very machine; and STARTTLS
     required everywhere else. Certificates are always verified, against
     `server_hostname` (the host, unless given) and with `ssl_context` (the
-    system's trust, unless given).
+    system's trust and TLS 1.2 at least, unless given); it is never modified, and
+    its `load_cert_chain` gives the client a certificate of its own. Connections
+    of one client resume each other's TLS sessions.
 
     `username` and `password` authenticate by the first offered of PLAIN and
     LOGIN; `auth` names mechanisms instead. Credentials go out only under TLS

@@ -79,6 +79,7 @@ class Connection:
         self._observe = observer or Observer()
         self._open = True
         self._poisoned = False
+        self._broken: Exception | None = None  # what the stream broke of
         # Where the exchange that is being held has come to.
         self._exchange: Exchange
         self._steps: Commands
@@ -158,7 +159,7 @@ class Connection:
             elif event is CLOSED and (state is State.CLOSED or not session.eof):
                 return  # a reply or we ended it; its mere end leaves something unsaid
             elif event is CLOSED or event is LOST:
-                raise self._loss()
+                raise self._loss() from self._broken
             else:
                 await self._speak()
                 if self._overheard:
@@ -261,7 +262,10 @@ class Connection:
     async def _receive(self) -> None:
         try:
             octets = await _transport.receive(self._stream, self._records)
-        except STREAM_ERRORS:
+        except anyio.EndOfStream:
+            octets = b""
+        except STREAM_ERRORS as error:
+            self._broken = error
             octets = b""
         self.session.receive_data(octets)
 

@@ -13,9 +13,10 @@ from anyio.abc import ByteStream
 
 from esmtp_async import _transport
 from esmtp_async._connection import Connection
-from esmtp_async._endpoint import Security
+from esmtp_async._endpoint import Security, advice
 from esmtp_async._events import ConnectionOpened, Observer
 from esmtp_async._settings import Pipelining, Settings
+from esmtp_async._tls import ClientTLS, Handshake
 from esmtp_async.protocol._addresses import domain_name
 from esmtp_async.protocol._commands import Quit
 from esmtp_async.protocol._exceptions import (
@@ -42,7 +43,8 @@ class Dialer:
     def __init__(self, settings: Settings, observe: Observer) -> None:
         self._settings = settings
         self._observe = observe
-        self._context = settings.ssl_context
+        self._tls = ClientTLS(settings.ssl_context, settings.server_hostname)
+        self._advice = advice(settings.endpoint, settings.security)
         self._own_name = settings.client_hostname
 
     async def connect(self) -> Connection:
@@ -52,10 +54,12 @@ class Dialer:
         raises; the connection is closed then.
         """
         settings = self._settings
+        at_once = settings.security is Security.TLS
+        handshake = Handshake(self._tls, self._advice if at_once else "")
         stream = await self._dial()
         try:
-            if settings.security is Security.TLS:
-                stream = await self._start_tls_in_time(stream)
+            if at_once:
+                stream = await self._in_time(handshake, stream)
             hello_name = self._own_name or await self._hello_name(stream)
         except BaseException:
             await _transport.abort(stream)
@@ -81,7 +85,7 @@ class Dialer:
             stream,
             session,
             settings.timeouts,
-            upgrade=self._start_tls,
+            upgrade=handshake.start,
             observer=self._observe,
         )
         if self._observe.active:
@@ -89,7 +93,7 @@ class Dialer:
             server = str(settings.endpoint)
             self._observe(ConnectionOpened(connection.number, server, version))
         try:
-            await connection.run(opening)
+            await self._hold(opening, connection)
         except BaseException:
             await connection.aclose()
             raise
@@ -97,6 +101,7 @@ class Dialer:
             await connection.aclose()
             msg = "the server closed the connection before it was ready for mail"
             raise ConnectionLost(msg, stage=connection.stage, temporary=True)
+        handshake.keep_session()
         connection.greeting = opening.greeting
         return connection
 
@@ -123,19 +128,26 @@ class Dialer:
         msg = f"no connection to {endpoint} within {limit:g} s"
         raise StageTimeout(msg, stage=Stage.CONNECT, temporary=True)
 
-    async def _start_tls_in_time(self, stream: ByteStream) -> ByteStream:
+    async def _in_time(self, handshake: Handshake, stream: ByteStream) -> ByteStream:
         limit = self._settings.timeouts.limit(Stage.TLS)
         with anyio.move_on_after(limit):
-            return await self._start_tls(stream)
-        msg = f"no TLS with {self._settings.endpoint} within {limit:g} s"
+            return await handshake.start(stream)
+        msg = f"no TLS with {self._settings.endpoint} within {limit:g} s{self._advice}"
         raise StageTimeout(msg, stage=Stage.TLS, temporary=True)
 
-    async def _start_tls(self, stream: ByteStream) -> ByteStream:
-        if self._context is None:
-            self._context = await to_thread.run_sync(ssl.create_default_context)
-        return await _transport.start_tls(
-            stream, self._context, self._settings.server_hostname
-        )
+    async def _hold(self, opening: Opening, connection: Connection) -> None:
+        """Hold the opening; tell more of one that fails by TLS, or for want of it."""
+        try:
+            await connection.run(opening)
+        except (ConnectionLost, StageTimeout) as error:
+            cause = error.__cause__
+            if isinstance(cause, ssl.SSLError):
+                # What a server has against our certificate it says, under TLS 1.3,
+                # only behind the handshake.
+                raise self._tls.failure(cause) from cause
+            if error.stage is Stage.GREETING and connection.tls is None:
+                error.args = (f"{error}{self._advice}",)
+            raise
 
     async def _hello_name(self, stream: ByteStream) -> str:
         """Give this machine's full name, or the stream's address (RFC 5321 §4.1.4)."""

@@ -55,6 +55,32 @@ class Endpoint:
         return f"{host}:{self.port}"
 
 
+# What the ports are for that have a meaning (RFC 8314 §3.3, §7.3).
+_USUAL: Final = {
+    25: Security.STARTTLS,
+    465: Security.TLS,
+    587: Security.STARTTLS,
+}
+
+
+def advice(endpoint: Endpoint, security: Security) -> str:
+    """Tell what to try where a server seems not to speak as `security` has it.
+
+    It is the end of a message, and empty where there is nothing to try.
+    """
+    if endpoint.path is not None:
+        return ""
+    at_once = security is Security.TLS
+    usual = _USUAL.get(endpoint.port)
+    if usual is None:
+        if at_once:
+            return "; if TLS begins with STARTTLS on this port: security='starttls'"
+        return "; if this port speaks TLS from the first octet: security='tls'"
+    if (usual is Security.TLS) is at_once:
+        return ""
+    return f"; port {endpoint.port} is for security='{usual.value}'"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What the text of a server comes to, with what a URL may hold beside it."""

@@ -129,7 +129,8 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
         endpoint=endpoint,
         security=security,
         ssl_context=options.get("ssl_context"),
-        server_hostname=(target.host or "localhost")
+        # The zone of an IPv6 address means nothing beyond this machine.
+        server_hostname=(target.host.partition("%")[0] or "localhost")
         if certified is None
         else check_host("server_hostname", certified),
         mechanisms=_mechanisms(options, target),

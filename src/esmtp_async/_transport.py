@@ -1,4 +1,4 @@
-"""The transport: byte streams of anyio, dialled, secured, looked at and cut off.
+"""The transport: byte streams of anyio, dialled, looked at and cut off.
 
 The one place that knows sockets. A stream of the caller's own serves as well:
 what a stream cannot tell is taken as unknown, never as an error.
@@ -19,7 +19,7 @@ from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from esmtp_async._endpoint import Endpoint
-from esmtp_async.protocol._exceptions import ConnectFailed, TLSFailed
+from esmtp_async.protocol._exceptions import ConnectFailed
 from esmtp_async.protocol._outcomes import Stage
 
 #: Makes a stream to the server.
@@ -58,6 +58,8 @@ class TLSInfo(NamedTuple):
     cipher: str
     #: The server's certificate, DER.
     peer_certificate: bytes
+    #: Whether the session of an earlier connection was resumed.
+    resumed: bool = False
 
 
 async def dial(endpoint: Endpoint, local_address: str | None = None) -> ByteStream:
@@ -87,38 +89,6 @@ def connect_failed(endpoint: Endpoint, error: OSError) -> ConnectFailed:
     return ConnectFailed(msg, stage=Stage.CONNECT, temporary=True)
 
 
-async def start_tls(
-    stream: ByteStream, context: ssl.SSLContext, server_hostname: str
-) -> ByteStream:
-    """Shake hands over a stream; raises `TLSFailed` and leaves the stream unusable.
-
-    End of stream without close_notify is end of stream: replies and the end of
-    the mail data are delimited by themselves.
-    """
-    try:
-        return await TLSStream.wrap(
-            stream,
-            server_side=False,
-            hostname=server_hostname,
-            ssl_context=context,
-            standard_compatible=False,
-        )
-    except ssl.SSLCertVerificationError as error:
-        msg = (
-            f"the certificate of {server_hostname} does not verify: "
-            f"{error.verify_message}"
-        )
-        raise TLSFailed(msg, stage=Stage.TLS) from error
-    except ssl.SSLError as error:
-        msg = f"the TLS handshake with {server_hostname} failed: {error.reason}"
-        if error.reason == "WRONG_VERSION_NUMBER":
-            msg += "; this port does not speak TLS there, perhaps security='starttls'"
-        raise TLSFailed(msg, stage=Stage.TLS) from error
-    except STREAM_ERRORS as error:
-        msg = f"the connection to {server_hostname} ended within the TLS handshake"
-        raise TLSFailed(msg, stage=Stage.TLS, temporary=True) from error
-
-
 def tls_info(stream: ByteStream) -> TLSInfo | None:
     """Tell what protects a stream; None in clear text, or if it is closed."""
     try:
@@ -129,7 +99,9 @@ def tls_info(stream: ByteStream) -> TLSInfo | None:
         certificate = stream.extra(TLSAttribute.peer_certificate_binary, None)
     except _FORGOTTEN:
         return None
-    return TLSInfo(version, cipher, certificate or b"")
+    records = tls_records(stream)
+    resumed = records is not None and bool(records.session_reused)
+    return TLSInfo(version, cipher, certificate or b"", resumed)
 
 
 def tls_records(stream: ByteStream) -> ssl.SSLObject | None:

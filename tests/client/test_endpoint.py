@@ -25,6 +25,8 @@ from esmtp_async._endpoint import Endpoint, Target, check_host, parse_server
         ("[fe80::1%eth0]:25", "fe80::1%eth0", 25),
         ("[::1]:65535", "::1", 65535),
         ("münchen.test", "xn--mnchen-3ya.test", None),
+        ("MÜNCHEN.test.:25", "xn--mnchen-3ya.test", 25),
+        ("straße.de", "xn--strae-oqa.de", None),  # IDNA 2003 has another name for it
         ("my_relay", "my_relay", None),
         ("my_relay.example.test:1", "my_relay.example.test", 1),
     ],
@@ -38,6 +40,8 @@ def test_servers(text: str, host: str, port: int | None) -> None:
     [
         ("smtp://h", Target("h")),
         ("SMTP://H:25/", Target("h", 25)),
+        ("smtp://MÜNCHEN.test.:25", Target("xn--mnchen-3ya.test", 25)),
+        ("smtp://straße.de", Target("xn--strae-oqa.de")),
         ("smtp://[::1]:25", Target("::1", 25)),
         ("smtps://h", Target("h", security=Security.TLS)),
         ("submission://h", Target("h", security=Security.STARTTLS)),

@@ -1,6 +1,6 @@
-"""Rows T1-T8, T12 and T13: STARTTLS, what an attacker makes of it, and how TLS ends.
+"""Rows T1-T6, T15 and D4: STARTTLS, and what an attacker makes of it.
 
-T10, a set-up cancelled anywhere, is with the other cancellations: E14.
+The others have files of their own: certificates T7-T9 and T14, connections T10-T13.
 """
 
 from __future__ import annotations
@@ -11,15 +11,24 @@ import pytest
 from esmtp_async import (
     AuthenticationFailed,
     ClientOptions,
-    ConnectionLost,
-    OutcomeUnknown,
+    HelloRefused,
+    NotSupported,
     ProtocolViolation,
+    SendOptions,
+    SMTPClient,
     Stage,
     TLSFailed,
 )
+from esmtp_async._dialer import Dialer
+from esmtp_async._events import Observer
+from esmtp_async._settings import resolve
+from esmtp_async.protocol._content import MailData
+from esmtp_async.protocol._envelope import Envelope, Parameter
+from esmtp_async.protocol._transaction import Transaction
 from tests.backends import everywhere
 from tests.client.certificates import client_context, server_context
 from tests.client.checks import (
+    ALICE,
     BOB,
     MESSAGE,
     assert_poisoned,
@@ -28,12 +37,10 @@ from tests.client.checks import (
     send,
 )
 from tests.raw import (
-    CUT,
     EOF,
     HANG,
     NAME,
     RST,
-    STALL,
     TLS,
     Answer,
     Script,
@@ -95,13 +102,17 @@ async def test_T1_injected_a_moment_later() -> None:
 async def test_T2_starttls_stripped() -> None:
     stripped = script(EHLO=offering("AUTH PLAIN"))
     async with serving(stripped) as server:
-        async with server.client(
-            security="starttls", username="u", password="p"
-        ) as client:
-            error = await failure(client, TLSFailed)
-        assert error.stage is Stage.STARTTLS
-        assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
-        assert server.taps[0].octets == HELLO
+        options = ClientOptions(
+            username="u", password="p", client_hostname=NAME, connect=server.connect
+        )
+        for scheme in ("submission", "smtp"):  # required is the default elsewhere
+            url = f"{scheme}://mail.example.test"
+            async with SMTPClient(url, **options) as client:
+                error = await failure(client, TLSFailed)
+            assert error.stage is Stage.STARTTLS
+            assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
+            assert server.taps[-1].octets == HELLO
+        assert len(server.taps) == 2
 
 
 @everywhere
@@ -158,8 +169,8 @@ async def test_T5_no_helo_where_extensions_are_needed(code: int) -> None:
             ClientOptions(username="u", password="p", allow_plaintext_auth=True),
         ):
             async with server.client(**options) as client:
-                with pytest.raises(Exception, match="EHLO"):
-                    await send(client)
+                error = await failure(client, HelloRefused)
+                assert error.command == "EHLO"
         assert [tap.octets for tap in server.taps] == [HELLO, HELLO]
         async with server.client(security="plaintext") as client:
             assert (await send(client)).accepted == (BOB,)
@@ -168,7 +179,9 @@ async def test_T5_no_helo_where_extensions_are_needed(code: int) -> None:
 
 @everywhere
 async def test_T6_nothing_offered_in_clear_text_counts() -> None:
-    before = offering("STARTTLS", "AUTH PLAIN", "SIZE 5", "8BITMIME", "CHUNKING")
+    before = offering(
+        "STARTTLS", "AUTH PLAIN", "SIZE 5", "8BITMIME", "CHUNKING", "LIMITS RCPTMAX=1"
+    )
     fickle = script(EHLO=[before, offering("PIPELINING")])
     async with serving(fickle, tls=server_context()) as server:
         async with server.client(
@@ -185,7 +198,9 @@ async def test_T6_nothing_offered_in_clear_text_counts() -> None:
             security="starttls", ssl_context=client_context(), pipelining="eager"
         ) as client:
             receipt = await send(client)
-            assert set((await client.probe()).extensions) == {"PIPELINING"}
+            extensions = (await client.probe()).extensions
+            assert set(extensions) == {"PIPELINING"}
+            assert (dict(extensions.limits), extensions.auth) == ({}, ())
         assert receipt.tls is not None
         assert receipt.tls.version.startswith("TLSv1.")
         assert server.heard[1].lines[3:6] == [
@@ -193,40 +208,6 @@ async def test_T6_nothing_offered_in_clear_text_counts() -> None:
             b"RCPT TO:<bob@example.test>",
             b"DATA",
         ]
-
-
-@everywhere
-async def test_T7_an_unknown_authority() -> None:
-    async with serving(protected(), tls=server_context()) as server:
-        for context in (None, client_context("theirs")):
-            async with server.client(
-                security="starttls", ssl_context=context
-            ) as client:
-                error = await failure(client, TLSFailed)
-            assert error.stage is Stage.TLS
-            assert not error.temporary
-            assert "does not verify" in str(error)
-        assert [heard.verbs for heard in server.heard] == [["EHLO", "STARTTLS"]] * 2
-
-
-@everywhere
-@pytest.mark.parametrize("security", ["tls", "starttls"])
-async def test_T8_a_certificate_of_another_name(security: str) -> None:
-    talk = (
-        protected() if security == "starttls" else script(CONNECT=(TLS, b"220 x\r\n"))
-    )
-    async with serving(talk, tls=server_context("mail.example.test")) as server:
-        async with server.client(
-            security=security, ssl_context=client_context()
-        ) as client:
-            error = await failure(client, TLSFailed)
-            assert "127.0.0.1" in str(error)
-        async with server.client(
-            security=security,
-            ssl_context=client_context(),
-            server_hostname="mail.example.test",
-        ) as client:
-            assert (await send(client)).tls is not None
 
 
 @everywhere
@@ -281,48 +262,46 @@ async def test_D1_D4_records_that_come_together(verb: str) -> None:
 
 
 @everywhere
-@pytest.mark.parametrize("said", [(), (b"250 queued as 1",)])
-async def test_T12_truncation_is_no_reply(said: tuple[bytes, ...]) -> None:
-    for verb in ("MAIL", "CONTENT"):
-        answers: dict[str, Answer | list[Answer]] = {verb: (*said, CUT)}
-        cut = protected(**answers)
-        async with serving(cut, protected(), tls=server_context()) as server:
-            async with server.client(
-                security="starttls", ssl_context=client_context(), pipelining="off"
-            ) as client:
-                if verb == "MAIL":
-                    error = await failure(client, ConnectionLost)
-                    assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
-                else:
-                    unknown = await failure(client, OutcomeUnknown)
-                    assert outcomes(unknown.recipients) == [("bob", "UNKNOWN", None)]
-                assert (await send(client)).accepted == (BOB,)
-
-
-@everywhere
-async def test_T12_missing_close_notify_behind_a_reply_changes_nothing() -> None:
-    cut = protected(CONTENT=(b"250 ok\r\n", CUT), QUIT=(b"221 bye\r\n", CUT))
-    async with serving(
-        cut, protected(QUIT=(b"221 bye\r\n", CUT)), tls=server_context()
-    ) as server:
+async def test_T15_what_is_wanted_and_not_offered_under_tls() -> None:
+    # Offered in clear text it is not offered.
+    fickle = script(EHLO=[offering("STARTTLS", "DSN", "REQUIRETLS"), BEHIND])
+    async with serving(fickle, tls=server_context()) as server:
         async with server.client(
             security="starttls", ssl_context=client_context()
         ) as client:
+            options = SendOptions(ret="HDRS")
+            error = await failure(client, NotSupported, options=options)
+            assert error.extension == "DSN"
+            assert outcomes(error.recipients) == [("bob", "REFUSED", None)]
+            assert server.heard[0].verbs == ["EHLO", "STARTTLS", "EHLO"]
             assert (await send(client)).accepted == (BOB,)
-            await server.heard[0].left()
-            assert (await send(client)).accepted == (BOB,)
-        assert server.heard[1].contents == [MESSAGE + b".\r\n"]
-        assert server.heard[1].verbs[-1] == "QUIT"
 
 
 @everywhere
-@pytest.mark.parametrize("security", ["starttls", "plaintext"])
-async def test_T13_a_server_that_never_lets_go(security: str) -> None:
-    stuck = protected(QUIT=(b"221 bye\r\n", STALL))
-    async with serving(stuck, tls=server_context()) as server:
-        client = server.client(security=security, ssl_context=client_context())
-        await send(client)
-        start = anyio.current_time()
-        await client.aclose()
-        assert anyio.current_time() - start < 1.5
-        assert server.taps[0].closed == 1
+@pytest.mark.parametrize("offered", [False, True])
+async def test_T15_requiretls(offered: bool) -> None:  # noqa: FBT001
+    """It has no argument of `send` yet; the envelope can carry it."""
+    keywords = ["REQUIRETLS"] if offered else []
+    fickle = script(EHLO=[offering("STARTTLS", "REQUIRETLS"), offering(*keywords)])
+    async with serving(fickle, tls=server_context()) as server:
+        settings = resolve(
+            f"127.0.0.1:{server.port}",
+            None,
+            {"security": "starttls", "ssl_context": client_context()},
+        )
+        connection = await Dialer(settings, Observer()).connect()
+        envelope = Envelope.of(ALICE, [BOB])._replace(
+            parameters=(Parameter("REQUIRETLS", "REQUIRETLS"),)
+        )
+        transaction = Transaction(envelope, MailData(MESSAGE))
+        try:
+            if offered:
+                await connection.run(transaction)
+                assert server.heard[0].lines[3].endswith(b" REQUIRETLS")
+            else:
+                with pytest.raises(NotSupported) as info:
+                    await connection.run(transaction)
+                assert info.value.extension == "REQUIRETLS"
+                assert "MAIL" not in server.heard[0].verbs
+        finally:
+            await connection.aclose()

@@ -24,9 +24,9 @@ from esmtp_async import (
     SMTPError,
     Stage,
     Timeouts,
-    _transport,
 )
 from esmtp_async._connection import Connection
+from esmtp_async._tls import ClientTLS, Handshake
 from esmtp_async.protocol import Exchange, Opening
 from tests.backends import everywhere
 from tests.client.certificates import client_context
@@ -100,7 +100,7 @@ async def hold(connection: Connection, exchange: Exchange) -> Ending:
 
 
 async def start_tls(stream: ByteStream) -> ByteStream:
-    return await _transport.start_tls(stream, client_context(), NAME)
+    return await Handshake(ClientTLS(client_context(), NAME)).start(stream)
 
 
 def by_the_driver(transcript: Transcript) -> list[str]:

@@ -250,18 +250,6 @@ async def test_the_end_within_the_handshake(ending: Act, security: str) -> None:
             assert server.taps[0].closed == 1
 
 
-@everywhere
-async def test_T14_old_versions_of_tls() -> None:
-    talk = script(CONNECT=(TLS, b"220 x\r\n"))
-    context = client_context()
-    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
-    async with serving(talk, tls=server_context()) as server:
-        async with server.client(security="tls", ssl_context=context) as client:
-            receipt = await send(client)
-        assert receipt.tls is not None
-        assert receipt.tls.version in {"TLSv1.2", "TLSv1.3"}
-
-
 # Ending
 
 

@@ -87,6 +87,15 @@ def told(error: type[SMTPError]) -> SMTPError:
             recipients=RESULTS,
             temporary=True,
         )
+    if issubclass(error, TLSFailed):
+        return error(
+            "no",
+            certificate_error="certificate has expired",
+            stage=Stage.RCPT,
+            reply=REPLY,
+            recipients=RESULTS,
+            temporary=True,
+        )
     return error(
         "no", stage=Stage.RCPT, reply=REPLY, recipients=RESULTS, temporary=True
     )
@@ -130,6 +139,9 @@ def test_every_error_tells_what_it_was_told(error: type[SMTPError]) -> None:
     )
     assert attributes.pop("extension", None) == (
         "DSN" if error is NotSupported else None
+    )
+    assert attributes.pop("certificate_error", None) == (
+        "certificate has expired" if error is TLSFailed else None
     )
     assert attributes == {
         "stage": Stage.RCPT,

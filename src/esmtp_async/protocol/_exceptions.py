@@ -147,6 +147,26 @@ class NotSupported(NotDelivered):
 class TLSFailed(NotDelivered):
     """TLS is required and was not to be had as required (RFC 3207, RFC 8314)."""
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        certificate_error: str = "",
+        stage: Stage = Stage.LOCAL,
+        reply: Reply | None = None,
+        recipients: tuple[RecipientResult, ...] = (),
+        temporary: bool = False,
+    ) -> None:
+        super().__init__(
+            message,
+            stage=stage,
+            reply=reply,
+            recipients=recipients,
+            temporary=temporary,
+        )
+        #: Why the server's certificate does not verify; empty if it is not that.
+        self.certificate_error = certificate_error
+
 
 class ConnectFailed(NotDelivered, ConnectionError):
     """No connection came about: the name, the network or the port."""

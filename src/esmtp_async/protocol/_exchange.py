@@ -203,8 +203,9 @@ class Opening:
                 self._raise_refusal()
         elif required:
             msg = (
-                "TLS is required and the server does not offer STARTTLS; a port "
-                "that speaks TLS from the first octet needs security='tls'"
+                "TLS is required and the server does not offer STARTTLS on this "
+                "port; where mail is submitted it does on port 587, or it speaks "
+                "TLS from the first octet on port 465: security='tls'"
             )
             raise TLSFailed(msg, stage=Stage.STARTTLS)
 

@@ -23,10 +23,19 @@ MAX_REPLY: Final = 64 * 1024
 # of octets, because int() also takes "+25", "2_5" and digits of other scripts.
 _CODES = {b"%d" % code: code for code in range(200, 600)}
 
+# How a record of TLS begins, an alert or a handshake (RFC 8446 §5.1).
+_TLS: Final = (b"\x15\x03", b"\x16\x03")
+_SPEAKS_TLS: Final = (
+    "the server speaks TLS where a reply is due; a port that speaks it from the "
+    "first octet needs security='tls'"
+)
+
 _SHOWN: Final = 80
 
 
 def _violation(problem: str, octets: bytes | bytearray) -> RemoteProtocolError:
+    if octets.startswith(_TLS):
+        problem = _SPEAKS_TLS
     shown = printable(bytes(octets[:_SHOWN]))
     more = "..." if len(octets) > _SHOWN else ""
     return RemoteProtocolError(f"{problem}: '{shown}{more}'")
@@ -92,6 +101,8 @@ class ReplyReader:
         end = self._buffer.find(b"\n", self._searched)
         if end < 0:
             self._searched = len(self._buffer)
+            if self._buffer.startswith(_TLS, self._position):
+                raise _violation(_SPEAKS_TLS, self._buffer[self._position :])
             if self._searched - self._position > MAX_LINE:
                 raise _violation(
                     f"a reply line exceeds {MAX_LINE} octets",
