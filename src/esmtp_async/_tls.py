@@ -72,7 +72,8 @@ class ResumingContext(ssl.SSLContext):
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
+        #: What decides everything else.
+        self.behind = context
         self._sessions: deque[_Kept] = deque(maxlen=_KEPT)
 
     def wrap_bio(
@@ -84,7 +85,7 @@ class ResumingContext(ssl.SSLContext):
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
         """Make the TLS object of a connection; called in a thread of its own."""
-        return self._context.wrap_bio(
+        return self.behind.wrap_bio(
             incoming,
             outgoing,
             server_side,
@@ -112,7 +113,7 @@ class ResumingContext(ssl.SSLContext):
 
     @property
     def _verification(self) -> tuple[object, ...]:
-        context = self._context
+        context = self.behind
         return (context.verify_mode, context.check_hostname, context.verify_flags)
 
 

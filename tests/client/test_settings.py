@@ -183,6 +183,8 @@ def test_mechanisms_in_the_order_given() -> None:
 def test_the_name_of_the_certificate() -> None:
     assert resolve("A.Example.test.", None, {}).server_hostname == "a.example.test"
     assert resolve("smtp+unix:///s", None, {}).server_hostname == "localhost"
+    zoned = resolve("[fe80::1%eth0]:25", None, {})
+    assert (zoned.endpoint.host, zoned.server_hostname) == ("fe80::1%eth0", "fe80::1")
     named: ClientOptions = {"server_hostname": "münchen.test"}
     assert resolve("h", None, named).server_hostname == "xn--mnchen-3ya.test"
 

@@ -22,7 +22,13 @@ from esmtp_async import (
     TLSFailed,
     TLSInfo,
 )
-from esmtp_async._tls import ResumingContext, default_context
+from esmtp_async._tls import (
+    ClientTLS,
+    Handshake,
+    ResumingContext,
+    default_context,
+)
+from esmtp_async.testing import memory_pipe
 from tests.backends import everywhere
 from tests.client.certificates import (
     fresh_client_context,
@@ -212,8 +218,14 @@ class Meeting:
         return bool(self.client.session_reused)
 
 
+def shaken(client: ssl.SSLContext, server: ssl.SSLContext) -> Meeting:
+    meeting = Meeting(client, server)
+    meeting.shake_hands()
+    return meeting
+
+
 @both_versions
-def test_each_session_is_resumed_once_the_latest_first(version: str) -> None:
+def test_each_session_is_resumed_once(version: str) -> None:
     server = certified(version)
     context = ResumingContext(fresh_client_context())
     count = 0
@@ -270,11 +282,40 @@ async def test_no_session_is_kept_of_an_opening_that_failed() -> None:
             assert not (await tls_of(client)).resumed
 
 
-def test_where_there_is_no_session_none_is_kept() -> None:
+def test_a_connection_without_a_session_leaves_the_others() -> None:
     context = ResumingContext(fresh_client_context())
     server = certified("TLSv1.3")
     context.keep(Meeting(context, server).client.session)
-    assert not Meeting(context, server).shake_hands()
+    assert not shaken(context, server).client.session_reused
+    context.keep(shaken(context, server).client.session)
+    context.keep(Meeting(fresh_client_context(), server).client.session)
+    assert shaken(context, server).client.session_reused
+
+
+@both_versions
+def test_the_latest_session_is_resumed_first(version: str) -> None:
+    context = ResumingContext(fresh_client_context())
+    before, behind = certified(version), certified(version)
+    for server in (before, behind):
+        context.keep(shaken(context.behind, server).client.session)
+    assert shaken(context, behind).client.session_reused
+    assert shaken(context, before).client.session_reused
+
+
+@everywhere
+async def test_behind_a_handshake_that_failed_no_session_is_resumed() -> None:
+    tls = ClientTLS(fresh_client_context(), "127.0.0.1")
+    context = await tls.context()
+    server = certified("TLSv1.3")
+    for _ in range(3):
+        context.keep(shaken(context.behind, server).client.session)
+    near, far = memory_pipe()
+    await far.send(b"220 x\r\n")
+    with pytest.raises(TLSFailed):
+        await Handshake(tls).start(near)
+    await near.aclose()
+    await far.aclose()
+    assert not shaken(context, server).client.session_reused
 
 
 # What it saves
