@@ -17,6 +17,7 @@ from esmtp_async._endpoint import Security, advice
 from esmtp_async._events import ConnectionOpened, Observer
 from esmtp_async._settings import Pipelining, Settings
 from esmtp_async._tls import ClientTLS, Handshake
+from esmtp_async._transport import STREAM_ERRORS
 from esmtp_async.protocol._addresses import domain_name
 from esmtp_async.protocol._commands import Quit
 from esmtp_async.protocol._exceptions import (
@@ -45,6 +46,7 @@ class Dialer:
         self._observe = observe
         self._tls = ClientTLS(settings.ssl_context, settings.server_hostname)
         self._advice = advice(settings.endpoint, settings.security)
+        # None until it was looked for; empty if this machine has none.
         self._own_name = settings.client_hostname
 
     async def connect(self) -> Connection:
@@ -60,7 +62,7 @@ class Dialer:
         try:
             if at_once:
                 stream = await self._in_time(handshake, stream)
-            hello_name = self._own_name or await self._hello_name(stream)
+            hello_name = await self._hello_name(stream)
         except BaseException:
             await _transport.abort(stream)
             raise
@@ -123,7 +125,7 @@ class Dialer:
                 return await _transport.dial(endpoint, settings.local_address)
         except SMTPError:
             raise
-        except OSError as error:
+        except STREAM_ERRORS as error:
             raise _transport.connect_failed(endpoint, error) from error
         msg = f"no connection to {endpoint} within {limit:g} s"
         raise StageTimeout(msg, stage=Stage.CONNECT, temporary=True)
@@ -151,14 +153,22 @@ class Dialer:
 
     async def _hello_name(self, stream: ByteStream) -> str:
         """Give this machine's full name, or the stream's address (RFC 5321 §4.1.4)."""
-        name = ""
-        with anyio.move_on_after(_NAMING):
-            name = await to_thread.run_sync(socket.getfqdn, abandon_on_cancel=True)
-        if "." in name and not name.startswith("localhost."):
-            with suppress(InvalidInput):
-                self._own_name = domain_name(name)
-                return self._own_name
+        if self._own_name is None:
+            self._own_name = await _full_name()
+        if self._own_name:
+            return self._own_name
         address = _transport.local_ip(stream)
         if address is None:
             return "localhost"
         return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+
+async def _full_name() -> str:
+    """Give the full name of this machine, or "" if it has none or that takes long."""
+    name = ""
+    with anyio.move_on_after(_NAMING):
+        name = await to_thread.run_sync(socket.getfqdn, abandon_on_cancel=True)
+    if "." in name and not name.startswith("localhost."):
+        with suppress(InvalidInput):
+            return domain_name(name)
+    return ""

@@ -75,7 +75,7 @@ async def dial(endpoint: Endpoint, local_address: str | None = None) -> ByteStre
     return stream
 
 
-def connect_failed(endpoint: Endpoint, error: OSError) -> ConnectFailed:
+def connect_failed(endpoint: Endpoint, error: Exception) -> ConnectFailed:
     """Tell why no connection came about, by the innermost reason.
 
     "All connection attempts failed" tells none; the attempts' own errors do.
@@ -84,7 +84,7 @@ def connect_failed(endpoint: Endpoint, error: OSError) -> ConnectFailed:
     while cause.__cause__ is not None:
         cause = cause.__cause__
     reasons = cause.exceptions if isinstance(cause, BaseExceptionGroup) else (cause,)
-    why = "; ".join(dict.fromkeys(str(reason) for reason in reasons))
+    why = "; ".join(dict.fromkeys(str(each) or repr(each) for each in reasons))
     msg = f"cannot connect to {endpoint}: {why}"
     return ConnectFailed(msg, stage=Stage.CONNECT, temporary=True)
 
@@ -151,7 +151,8 @@ def local_ip(stream: ByteStream) -> str | None:
         address = stream.extra(SocketAttribute.local_address, None)
     except _FORGOTTEN:
         return None
-    return str(address[0]) if isinstance(address, tuple) else None
+    # Behind "%" stands which of our own interfaces it belongs to.
+    return address[0].partition("%")[0] if isinstance(address, tuple) else None
 
 
 async def close(stream: ByteStream) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -27,6 +29,7 @@ from tests.backends import everywhere
 from tests.client.certificates import client_context, server_context
 from tests.client.checks import ALICE, BOB, MESSAGE, failure, outcomes, send
 from tests.raw import EOF, HANG, NAME, RST, TLS, Act, offering, script, serving
+from tests.taps import Tap
 
 
 def unused_port() -> int:
@@ -123,7 +126,51 @@ async def test_the_local_address_says_ehlo(monkeypatch: pytest.MonkeyPatch) -> N
             assert server.heard[-1].lines[0] == said
 
 
+@everywhere
+async def test_a_machine_without_a_full_name_is_asked_for_it_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def name() -> str:
+        asked.append(1)
+        return "machine"
+
+    monkeypatch.setattr(socket, "getfqdn", name)
+    async with serving(script()) as server:
+        async with SMTPClient(
+            "127.0.0.1", server.port, max_messages_per_connection=1
+        ) as client:
+            for _ in range(3):
+                await send(client)
+    assert [heard.lines[0] for heard in server.heard] == [b"EHLO [127.0.0.1]"] * 3
+    assert asked == [1]
+
+
+def test_a_local_address_is_told_without_its_zone() -> None:
+    class Scoped(Tap):
+        @property
+        def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+            return {SocketAttribute.local_address: lambda: ("fe80::1%lo", 25)}
+
+    near, _ = memory_pipe()
+    assert _transport.local_ip(Scoped(near)) == "fe80::1"
+
+
 # Streams of the caller's
+
+
+@everywhere
+@pytest.mark.parametrize("error", [anyio.BrokenResourceError, anyio.EndOfStream])
+async def test_a_stream_of_ones_own_that_cannot_be_had(error: type[Exception]) -> None:
+    async def connect() -> ByteStream:
+        raise error
+
+    async with SMTPClient("mail.example.test", connect=connect) as client:
+        failed = await failure(client, ConnectFailed)
+    assert str(failed).startswith("cannot connect to mail.example.test:587: ")
+    assert error.__name__ in str(failed)
+    assert (failed.temporary, failed.retry_safe) == (True, True)
 
 
 @everywhere
