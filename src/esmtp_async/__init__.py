@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._replies import EnhancedStatus as EnhancedStatus
     from esmtp_async.protocol._replies import Reply as Reply
     from esmtp_async.protocol._replies import Severity as Severity
+    from esmtp_async.protocol._sasl import Anonymous as Anonymous
+    from esmtp_async.protocol._sasl import CramMD5 as CramMD5
+    from esmtp_async.protocol._sasl import External as External
     from esmtp_async.protocol._sasl import Login as Login
     from esmtp_async.protocol._sasl import Mechanism as Mechanism
     from esmtp_async.protocol._sasl import Plain as Plain
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._scram import ScramSHA512 as ScramSHA512
 
 __all__ = [
+    "Anonymous",
     "AuthenticationFailed",
     "ClientOptions",
     "CommandSent",
@@ -82,9 +86,11 @@ __all__ = [
     "ConnectionLost",
     "ConnectionOpened",
     "ContentRefused",
+    "CramMD5",
     "EnhancedStatus",
     "Event",
     "Extensions",
+    "External",
     "GreetingRefused",
     "HelloRefused",
     "InvalidInput",
