@@ -14,9 +14,11 @@ import esmtp_async
 from esmtp_async import (
     AuthenticationFailed,
     ClientOptions,
+    CramMD5,
     Event,
     InvalidInput,
     Login,
+    Plain,
     ProtocolViolation,
     Secret,
     SMTPClient,
@@ -93,7 +95,7 @@ async def test_U1_or_over_a_unix_socket(socket_path: Path) -> None:
 
 
 @everywhere
-@pytest.mark.parametrize("code", [432, 454, 500, 501, 503, 504, 530, 534, 535, 538])
+@pytest.mark.parametrize("code", [432, 454, 500, 501, 503, 530, 535, 538])
 async def test_U2_no_second_mechanism(code: int) -> None:
     refusing = asking(AUTH=b"%d no\r\n" % code)
     async with serving(refusing) as server, server.client(**IN_CLEAR) as client:
@@ -106,6 +108,31 @@ async def test_U2_no_second_mechanism(code: int) -> None:
         assert outcomes(error.recipients) == [("bob", "NOT_SENT", code)]
         await server.heard[0].over()
         assert server.heard[0].verbs == ["EHLO", "AUTH"]
+
+
+@everywhere
+@pytest.mark.parametrize("code", [504, 534])
+async def test_U2_but_one_as_strong_where_the_mechanism_is_refused(code: int) -> None:
+    refusing = asking(AUTH=b"%d no\r\n" % code)
+    async with serving(refusing) as server, server.client(**IN_CLEAR) as client:
+        error = await failure(client, AuthenticationFailed)
+        assert outcomes(error.recipients) == [("bob", "NOT_SENT", code)]
+        await server.heard[0].over()
+        assert server.heard[0].lines[1:] == [b"AUTH PLAIN " + PLAIN, b"AUTH LOGIN"]
+
+
+@everywhere
+@pytest.mark.parametrize("code", [504, 534])
+async def test_U2_and_none_that_is_weaker(code: int) -> None:
+    refusing = asking(EHLO=offering("AUTH CRAM-MD5 PLAIN"), AUTH=b"%d no\r\n" % code)
+    weaker: ClientOptions = {
+        "auth": [CramMD5(USER, PASSWORD), Plain(USER, PASSWORD)],
+        "allow_plaintext_auth": True,
+    }
+    async with serving(refusing) as server, server.client(**weaker) as client:
+        await failure(client, AuthenticationFailed)
+        await server.heard[0].over()
+        assert server.heard[0].lines[1:] == [b"AUTH CRAM-MD5"]
 
 
 @everywhere

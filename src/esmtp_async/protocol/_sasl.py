@@ -34,6 +34,36 @@ class Channel(NamedTuple):
     peer_certificate: bytes
 
 
+# From the weakest: the secret itself is said; a hash of it that can be guessed
+# at; one that is dear to guess at, by the strength of the function; one that is
+# good on this connection alone.
+_STRENGTHS: Final = {
+    name: strength
+    for strength, names in enumerate(
+        (
+            "PLAIN LOGIN XOAUTH2 OAUTHBEARER",
+            "CRAM-MD5",
+            "SCRAM-SHA-1",
+            "SCRAM-SHA-256",
+            "SCRAM-SHA-512",
+            "SCRAM-SHA-1-PLUS",
+            "SCRAM-SHA-256-PLUS",
+            "SCRAM-SHA-512-PLUS",
+        )
+    )
+    for name in names.split()
+}
+
+
+def is_as_strong(name: str, other: str) -> bool:
+    """Tell whether a mechanism may stand in for another one.
+
+    Whoever can refuse a mechanism could else have us use a weaker one.
+    """
+    strength, needed = _STRENGTHS.get(name), _STRENGTHS.get(other)
+    return strength is not None and needed is not None and strength >= needed
+
+
 class Secret:
     """Text that shows itself nowhere: not in repr, str, format, logs or pickles."""
 
