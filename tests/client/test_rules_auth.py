@@ -37,7 +37,7 @@ from tests.client.checks import (
     outcomes,
     send,
 )
-from tests.raw import HANG, NAME, Answer, Script, offering, script, serving
+from tests.raw import HANG, NAME, Answer, Flood, Script, offering, script, serving
 
 USER = "ursula"
 PASSWORD = "hunter2-Grüße"
@@ -221,14 +221,37 @@ async def test_U6_malformed_challenge(challenge: str) -> None:
 
 
 @everywhere
-async def test_U6_enormous_challenge() -> None:
-    hostile = asking(AUTH=(b"334 " + b"QUFB" * 4096 + b"\r\n", HANG))
+async def test_U6_a_long_challenge() -> None:
+    asked = asking(
+        AUTH=b"334 " + b"QUFB" * 3072 + b"\r\n",
+        RESPONSE=[PASSWORD_PROMPT, b"235 welcome\r\n"],
+    )
+    async with serving(asked) as server, server.client(**LOGIN_ONLY) as client:
+        await send(client)
+        assert server.heard[0].lines[1:4] == [b"AUTH LOGIN", *LOGIN]
+
+
+@everywhere
+@pytest.mark.parametrize("size", [12292, 16384, 20000])
+async def test_U6_a_challenge_too_long(size: int) -> None:
+    asked = b"334 " + b"QUFB" * (size // 4) + b"\r\n"
+    hostile = asking(AUTH=asked, RESPONSE=b"501 cancelled\r\n")
+    async with serving(hostile) as server, server.client(**LOGIN_ONLY) as client:
+        await failure(client, AuthenticationFailed)
+        await server.heard[0].over()
+        assert server.heard[0].lines[1:] == [b"AUTH LOGIN", b"*"]
+
+
+@everywhere
+async def test_U6_an_endless_challenge() -> None:
+    hostile = asking(AUTH=(b"334 ", Flood(b"QUFB" * 4096, 1000), HANG))
     async with serving(hostile, script()) as server:
         async with server.client(**LOGIN_ONLY) as client:
-            # Longer than any line of a reply may be, base64 or not (P10).
+            # Longer than can be read, base64 or not (P10).
             await failure(client, ProtocolViolation)
             await server.heard[0].over()
             assert server.heard[0].verbs == ["EHLO", "AUTH"]
+            assert server.heard[0].flooded < 16_000_000
 
 
 PACKAGE = str(Path(esmtp_async.__file__).parent)

@@ -58,13 +58,14 @@ class ReplyReader:
             self._position = 0
         self._buffer += data
 
-    def next_reply(self) -> Reply | None:
+    def next_reply(self, max_line: int = MAX_LINE) -> Reply | None:
         """Give the next complete reply, or None until more octets come.
 
-        Raises `RemoteProtocolError` where the octets can be no reply; after
+        `max_line` is how many octets a line may have, its end included. Raises
+        `RemoteProtocolError` where the octets can be no reply; after
         that the reader must not be used again.
         """
-        while (line := self._next_line()) is not None:
+        while (line := self._next_line(max_line)) is not None:
             code = _CODES.get(line[:3])
             if code is None:
                 raise _violation("a line begins with no reply code", line)
@@ -87,22 +88,22 @@ class ReplyReader:
                 raise _violation("a reply does not end", line)
         return None
 
-    def _next_line(self) -> bytes | None:
+    def _next_line(self, max_line: int) -> bytes | None:
         """Give the next whole line without its end, or None."""
         end = self._buffer.find(b"\n", self._searched)
         if end < 0:
             self._searched = len(self._buffer)
-            if self._searched - self._position > MAX_LINE:
+            if self._searched - self._position > max_line:
                 raise _violation(
-                    f"a reply line exceeds {MAX_LINE} octets",
+                    f"a reply line exceeds {max_line} octets",
                     self._buffer[self._position : self._position + _SHOWN + 1],
                 )
             return None
         start, self._position = self._position, end + 1
         self._searched = self._position
-        if end + 1 - start > MAX_LINE:
+        if end + 1 - start > max_line:
             raise _violation(
-                f"a reply line exceeds {MAX_LINE} octets",
+                f"a reply line exceeds {max_line} octets",
                 self._buffer[start : start + _SHOWN + 1],
             )
         line = bytes(self._buffer[start:end])

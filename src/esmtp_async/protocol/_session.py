@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, NoReturn, Protocol
 
 from esmtp_async.protocol._commands import (
     END_OF_MAIL_DATA,
+    MAX_AUTH_LINE,
     Command,
     Connect,
     Helo,
@@ -25,7 +26,7 @@ from esmtp_async.protocol._commands import (
 )
 from esmtp_async.protocol._exceptions import LocalProtocolError, RemoteProtocolError
 from esmtp_async.protocol._extensions import Extensions
-from esmtp_async.protocol._reader import ReplyReader
+from esmtp_async.protocol._reader import MAX_LINE, ReplyReader
 from esmtp_async.protocol._replies import Reply, Severity
 from esmtp_async.protocol._states import (
     EXACT_CODES,
@@ -43,6 +44,12 @@ WINDOW: Final = 100
 
 #: Octets on their way from which on no further command follows.
 WINDOW_OCTETS: Final = 128 * 1024
+
+
+#: Octets of a line of the reply to a verb, where that may be longer than others:
+#: a challenge of SASL. As there, it is four times what must be taken, so that
+#: what is too long can still be refused in order (RFC 4954 §4).
+REPLY_LINES: Final = dict.fromkeys((Verb.AUTH, Verb.RESPONSE), 4 * MAX_AUTH_LINE)
 
 
 class Signal(Enum):
@@ -252,7 +259,7 @@ class Session:
         if self._state is State.CLOSED:
             return LOST if self._outstanding else CLOSED
         try:
-            reply = self._reader.next_reply()
+            reply = self._reader.next_reply(self._max_line)
         except RemoteProtocolError:
             self._close()
             raise
@@ -357,6 +364,13 @@ class Session:
         """
         each = self.lmtp and verb in END_OF_MAIL_DATA
         return self._accepted if each and (self._state, verb) in SENDABLE else 1
+
+    @property
+    def _max_line(self) -> int:
+        """The longest line that the reply which comes next may have."""
+        if not self._outstanding:
+            return MAX_LINE
+        return REPLY_LINES.get(self._outstanding[0].command.verb, MAX_LINE)
 
     def _close(self) -> None:
         self._state = self._projected = State.CLOSED
