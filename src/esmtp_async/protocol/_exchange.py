@@ -244,7 +244,7 @@ class Opening:
             if session.state is not State.AUTH:
                 break
             try:
-                response = held or (yield from _answer(responses, self._reply))
+                response = held or (yield from _answer(responses, session.challenge))
             except AuthenticationFailed as problem:
                 yield Response(None)
                 raise self._unsatisfied(str(problem)) from problem
@@ -310,10 +310,10 @@ def _begin(mechanism: str, initial: bytes | None) -> tuple[Auth, Response | None
 
 
 def _answer(
-    responses: Responses, reply: Reply
+    responses: Responses, challenge: Sequence[bytes]
 ) -> Generator[Fetch | Compute, bytes, Response]:
-    """Give the response to a 334 reply's challenge (RFC 4954 §4)."""
-    response = yield from _respond(responses, _challenge(reply))
+    """Give the response to a challenge (RFC 4954 §4)."""
+    response = yield from _respond(responses, _decoded(challenge))
     return Response(response or b"")
 
 
@@ -331,9 +331,9 @@ def _respond(
     return step
 
 
-def _challenge(reply: Reply) -> bytes:
+def _decoded(challenge: Sequence[bytes]) -> bytes:
     """Decode a challenge: one line of base64, and not a long one."""
-    line, *others = reply.lines
+    line, *others = challenge
     problem = "a SASL challenge of several lines" if others else ""
     if len(line) > MAX_AUTH_LINE:
         problem = f"a SASL challenge of more than {MAX_AUTH_LINE} octets"

@@ -18,7 +18,6 @@ from typing import Final, NamedTuple, NoReturn, Protocol
 
 from esmtp_async.protocol._commands import (
     END_OF_MAIL_DATA,
-    MAX_AUTH_LINE,
     Command,
     Connect,
     Helo,
@@ -27,11 +26,13 @@ from esmtp_async.protocol._commands import (
 from esmtp_async.protocol._exceptions import LocalProtocolError, RemoteProtocolError
 from esmtp_async.protocol._extensions import Extensions
 from esmtp_async.protocol._reader import MAX_LINE, ReplyReader
+from esmtp_async.protocol._redaction import Redaction
 from esmtp_async.protocol._replies import Reply, Severity
 from esmtp_async.protocol._states import (
     EXACT_CODES,
     GROUPABLE,
     PROJECTION,
+    REPLY_LINES,
     SENDABLE,
     TRANSITIONS,
     State,
@@ -44,12 +45,6 @@ WINDOW: Final = 100
 
 #: Octets on their way from which on no further command follows.
 WINDOW_OCTETS: Final = 128 * 1024
-
-
-#: Octets of a line of the reply to a verb, where that may be longer than others:
-#: a challenge of SASL. As there, it is four times what must be taken, so that
-#: what is too long can still be refused in order (RFC 4954 §4).
-REPLY_LINES: Final = dict.fromkeys((Verb.AUTH, Verb.RESPONSE), 4 * MAX_AUTH_LINE)
 
 
 class Signal(Enum):
@@ -119,13 +114,15 @@ class Session:
         self._allow_pipelining = pipelining
         self._window = window
         self._lenient_reply_eol = lenient_reply_eol
-        self._reader = ReplyReader(lenient_eol=lenient_reply_eol)
+        self._redaction = Redaction()
+        self._reader = self._new_reader()
         self._eof = False
         self._outstanding: deque[Sent] = deque([Sent(Connect(), owner)])
         self._octets = 0  # on their way
         self._state = State.CONNECTED
         self._projected = PROJECTION[State.CONNECTED, Verb.CONNECT]
         self._extensions = Extensions()
+        self._challenge: tuple[bytes, ...] = ()
         # Two registers beside the table: may a group grow, and how many
         # replies will LMTP give to the end of the mail data?
         self._pipelining = False
@@ -157,6 +154,14 @@ class Session:
     def extensions(self) -> Extensions:
         """What the server offers at present."""
         return self._extensions
+
+    @property
+    def challenge(self) -> tuple[bytes, ...]:
+        """The lines of the latest challenge of SASL, to the octet.
+
+        The `Reply` to show has `<redacted>` wherever it repeats a secret.
+        """
+        return self._challenge
 
     @property
     def accepted(self) -> int:
@@ -225,6 +230,8 @@ class Session:
                 self._due = self._replies_due(command.verb)
             self._outstanding.append(Sent(command, owner))
             self._octets += len(command.wire)
+            if command.secrets:
+                self._redaction.add(command.secrets)
             self._projected = PROJECTION[self._projected, command.verb]
         self._unfinished = command.more
         if not self._due:
@@ -282,7 +289,7 @@ class Session:
             raise LocalProtocolError(msg)
         if self._reader.holds_octets:
             self._violate("octets came in clear text before the TLS handshake")
-        self._reader = ReplyReader(lenient_eol=self._lenient_reply_eol)
+        self._reader = self._new_reader()
         self._extensions = Extensions()
         self._pipelining = False
         self._state = self._projected = State.GREETED
@@ -293,6 +300,8 @@ class Session:
 
     def _take(self, reply: Reply) -> Replied:
         """Let the reply answer the head of the queue, and change the state."""
+        challenge = reply.lines
+        reply = Reply(reply.code, tuple(map(self._redaction, reply.lines)))
         severity = reply.severity
         if not self._outstanding:
             if severity is Severity.SHUTDOWN:
@@ -315,6 +324,8 @@ class Session:
         if self._due and severity is not Severity.SHUTDOWN:
             return Replied(command, reply, sent.owner, before, final=False)
         self._outstanding.popleft()
+        if after is State.AUTH:
+            self._challenge = challenge
         self._enter(after, command, reply)
         return Replied(command, reply, sent.owner, self._state, final=True)
 
@@ -364,6 +375,11 @@ class Session:
         """
         each = self.lmtp and verb in END_OF_MAIL_DATA
         return self._accepted if each and (self._state, verb) in SENDABLE else 1
+
+    def _new_reader(self) -> ReplyReader:
+        return ReplyReader(
+            lenient_eol=self._lenient_reply_eol, redaction=self._redaction
+        )
 
     @property
     def _max_line(self) -> int:
