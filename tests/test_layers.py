@@ -44,7 +44,7 @@ LAYERS: Final = """
     testing._sasl testing._arguments testing._inspection testing._wire
     testing._settings
     testing._hosting testing._dialogue
-    testing._authentication testing._transactions
+    testing._authentication testing._transactions testing._contract
     testing._session testing._scripted
     testing._server
     testing

@@ -217,7 +217,7 @@ class Auth(Command):
             msg = f"{mechanism!r} is not the name of a SASL mechanism (RFC 4422)"
             raise InvalidInput(msg)
         self.mechanism: str = mechanism
-        self.secrets = () if initial is None else _secrets(initial)
+        self.secrets: tuple[bytes, ...] = () if initial is None else _secrets(initial)
         wire = b"AUTH " + mechanism.encode()
         if initial is not None:
             # An empty response is "=", for nothing would mean none (RFC 4954 §4).
@@ -238,7 +238,7 @@ class Response(Command):
     verb = Verb.RESPONSE
 
     def __init__(self, response: bytes | None) -> None:
-        self.secrets = () if response is None else _secrets(response)
+        self.secrets: tuple[bytes, ...] = () if response is None else _secrets(response)
         super().__init__((b"*" if response is None else b64encode(response)) + b"\r\n")
         if len(self.wire) > MAX_AUTH_LINE:
             msg = f"a SASL response exceeds {MAX_AUTH_LINE} octets on the wire"

@@ -93,7 +93,7 @@ class StartTLSPolicy(Enum):
 
 
 #: The challenges answered in one authentication, far above any mechanism's need.
-_MAX_ROUNDS: Final = 8
+MAX_ROUNDS: Final = 8
 
 # What is refused is the mechanism, not who we are (RFC 4954 §4, §6).
 _MECHANISM_REFUSED: Final = frozenset({504, 534})
@@ -240,7 +240,7 @@ class Opening:
         yield auth
         if self._reply.code in _MECHANISM_REFUSED:
             return False
-        for _ in range(_MAX_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             if session.state is not State.AUTH:
                 break
             try:
