@@ -188,7 +188,13 @@ def test_an_interrupt_still_tells_the_outcome(
     assert told == b"b@example.test: " + outcome + b"\n"
 
 
-@pytest.mark.parametrize("mechanism", [(), ("--auth", "LOGIN"), ("--auth", "PLAIN")])
+@pytest.mark.parametrize(
+    "mechanism",
+    [
+        (),
+        *(("--auth", name) for name in ("LOGIN", "PLAIN", "CRAM-MD5", "SCRAM-SHA-256")),
+    ],
+)
 def test_the_password_comes_from_the_environment(
     portal: BlockingPortal, tmp_path: Path, mechanism: tuple[str, ...]
 ) -> None:
@@ -196,6 +202,7 @@ def test_the_password_comes_from_the_environment(
         hostname="localhost",
         starttls=True,
         users={"alice": "sesame"},
+        mechanisms=["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"],
         require_auth=True,
     )
     trusted = tmp_path / "ca.pem"

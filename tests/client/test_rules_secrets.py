@@ -13,10 +13,12 @@ import pytest
 
 import esmtp_async
 from esmtp_async import (
+    Anonymous,
     AuthenticationFailed,
     ClientOptions,
     CramMD5,
     Event,
+    External,
     InvalidInput,
     Login,
     Mechanism,
@@ -245,6 +247,23 @@ async def test_U13_a_later_reply_is_redacted_too() -> None:
         assert error.reply is not None
         # Who we are is no secret, and may be what it is about.
         assert error.reply.text == f"{USER} <redacted>!"
+
+
+@everywhere
+@pytest.mark.parametrize(
+    "mechanism", [Login(USER, PASSWORD), External(USER), Anonymous(USER)]
+)
+async def test_U13_who_we_are_may_be_shown(mechanism: Mechanism) -> None:
+    refusing = asking(
+        EHLO=offering("AUTH LOGIN EXTERNAL ANONYMOUS"),
+        AUTH=USERNAME_PROMPT if isinstance(mechanism, Login) else b"235 welcome\r\n",
+        RESPONSE=[PASSWORD_PROMPT, b"235 welcome\r\n"],
+        MAIL=b"550 %b %b\r\n" % (USER.encode(), LOGIN[0]),
+    )
+    async with serving(refusing) as server, server.client(**by(mechanism)) as client:
+        error = await failure(client, SenderRefused)
+        assert error.reply is not None
+        assert error.reply.text == f"{USER} <redacted>"
 
 
 @everywhere

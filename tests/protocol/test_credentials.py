@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import traceback
 from base64 import b64encode
 
@@ -9,6 +10,7 @@ import pytest
 
 from esmtp_async.protocol import (
     Channel,
+    CramMD5,
     Login,
     Opening,
     Plain,
@@ -181,7 +183,13 @@ def test_T6_they_need_an_offer_made_under_tls() -> None:
 PLAIN_LINE = b64encode(b"\0alice\0secret").decode()
 LONG = Plain("alice", "secret" * 99)
 REFUSED_AT_THE_END = Turn(LOGIN_STEPS[2].client, "535 no")
-FAILURES: list[tuple[Login | Plain, list[Turn]]] = [
+CRAM_LINE = b64encode(
+    b"alice " + hmac.new(b"secret", b"x", "md5").hexdigest().encode()
+).decode()
+CRAM = (Turn("AUTH CRAM-MD5", "334 eA=="), Turn(CRAM_LINE, "535 no secret"))
+FAILURES: list[tuple[Login | Plain | CramMD5, list[Turn]]] = [
+    (CramMD5("alice", "secret"), [*CRAM]),
+    (CramMD5("alice", "secret"), [CRAM[0], Turn(CRAM_LINE, "334 "), CANCELLED]),
     (MECHANISMS[1], [Turn(f"AUTH PLAIN {PLAIN_LINE}", "535 no")]),
     (MECHANISMS[1], [Turn(f"AUTH PLAIN {PLAIN_LINE}", "334 "), CANCELLED]),
     (MECHANISMS[0], [*LOGIN_STEPS[:2], Turn("c2VjcmV0", "535 no")]),
@@ -194,7 +202,7 @@ FAILURES: list[tuple[Login | Plain, list[Turn]]] = [
 
 @pytest.mark.parametrize(("mechanism", "turns"), FAILURES)
 def test_U12_no_variable_in_a_traceback_shows_them(
-    mechanism: Plain | Login, turns: list[Turn]
+    mechanism: Plain | Login | CramMD5, turns: list[Turn]
 ) -> None:
     opening = Opening("client.test", secure=True, mechanisms=[mechanism])
     offer = hello(f"AUTH {mechanism.names[0]}")
@@ -206,5 +214,6 @@ def test_U12_no_variable_in_a_traceback_shows_them(
         error = error.__context__
     shown = "".join(f"{frame.locals}" for frame in frames)
     assert "Opening object" in shown
-    for secret in ("secret", "c2VjcmV0", PLAIN_LINE[:-4], "AHNlY3JldH"):
+    secrets = ("secret", "c2VjcmV0", PLAIN_LINE[:-4], "AHNlY3JldH", CRAM_LINE[:-4])
+    for secret in secrets:
         assert secret not in shown.replace("Secret('***')", "")

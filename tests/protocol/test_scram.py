@@ -228,6 +228,8 @@ def test_U7_the_limit_is_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     text = RFC7677.server_first.replace("i=4096", "i=5001")
     assert "4096 to 5000" in refused(responses, text.encode())
     authenticate(dear, channel("SCRAM-SHA-256"), iterations=5000)
+    fewest = ScramSHA256("user", "pencil", max_iterations=4096)
+    authenticate(fewest, channel("SCRAM-SHA-256"), iterations=4096)
     for few in (4095, 0, -1):
         with pytest.raises(InvalidInput, match=f"max_iterations is {few}, below 4096"):
             ScramSHA256("user", "pencil", max_iterations=few)

@@ -198,6 +198,23 @@ class Sharing:
         yield b"y"
 
 
+class Fragile:
+    """Breaks in one authentication when another one is dropped."""
+
+    names = ("CUSTOM",)
+
+    def __init__(self) -> None:
+        self._broken = False
+
+    def respond(self, _channel: Channel) -> Responses:
+        try:
+            yield b"x"
+            if self._broken:
+                raise ValueError("broken")
+        except GeneratorExit:
+            self._broken = True
+
+
 class Shouting(NamedTuple):
     """Shows what it holds."""
 
@@ -225,6 +242,7 @@ class Shouting(NamedTuple):
         (Custom(once, password=PASSWORD), "Custom shows a secret"),
         (Shouting(), "Shouting shows a secret"),
         (Sharing(), "begins otherwise than before"),
+        (Fragile(), "raises ValueError"),
         (Custom(once, "custom"), "is not the name of a SASL mechanism"),
         (Custom(once, "C" * 21), "is not the name of a SASL mechanism"),
         (Custom(once, "A", ""), "is not the name of a SASL mechanism"),

@@ -6,12 +6,15 @@ from base64 import b64encode
 
 import pytest
 
+from esmtp_async.protocol import Channel, ScramSHA256
 from esmtp_async.testing import SMTPServer
+from esmtp_async.testing._answers import Breach
+from esmtp_async.testing._sasl import MECHANISMS, Realm
 from tests.backends import everywhere
 from tests.testing.talk import talk_to
 
 HELLO = "EHLO client.example.test"
-MECHANISMS = "CRAM-MD5 EXTERNAL ANONYMOUS SCRAM-SHA-256 SCRAM-SHA-256-PLUS"
+OFFERED = "CRAM-MD5 EXTERNAL ANONYMOUS SCRAM-SHA-256 SCRAM-SHA-256-PLUS"
 
 
 def b64(text: str) -> str:
@@ -21,7 +24,7 @@ def b64(text: str) -> str:
 def the_server() -> SMTPServer:
     return SMTPServer(
         users={"alice": "sesame"},
-        mechanisms=MECHANISMS.split(),
+        mechanisms=OFFERED.split(),
         starttls=True,
         auth_needs_tls=False,
     )
@@ -31,12 +34,12 @@ def the_server() -> SMTPServer:
 async def test_a_binding_is_offered_where_there_is_a_channel() -> None:
     async with the_server() as server:
         talk = await talk_to(server)
-        in_clear = MECHANISMS.removesuffix(" SCRAM-SHA-256-PLUS")
+        in_clear = OFFERED.removesuffix(" SCRAM-SHA-256-PLUS")
         assert f"AUTH {in_clear}\r\n".encode() in await talk.say(HELLO)
         assert (await talk.say("AUTH SCRAM-SHA-256-PLUS"))[:3] == b"504"
         await talk.say("STARTTLS")
         await talk.start_tls(server)
-        assert f"AUTH {MECHANISMS}\r\n".encode() in await talk.say(HELLO)
+        assert f"AUTH {OFFERED}\r\n".encode() in await talk.say(HELLO)
 
 
 @everywhere
@@ -80,3 +83,18 @@ async def test_each_challenge_of_cram_md5_is_new() -> None:
             challenges.add(await talk.say("AUTH CRAM-MD5"))
             await talk.say("*")
     assert len(challenges) == 3
+
+
+def test_nothing_follows_the_proof_of_scram() -> None:
+    server = MECHANISMS["SCRAM-SHA-256"](Realm({"alice": "sesame"}))
+    client = ScramSHA256("alice", "sesame").respond(
+        Channel("SCRAM-SHA-256", (), "mail.example.test", 587, b"")
+    )
+    next(server)
+    response = next(client)
+    for _ in range(2):
+        assert isinstance(response, bytes)
+        response = client.send(server.send(response))
+    assert response == b""
+    with pytest.raises(Breach, match="nothing follows the server's proof"):
+        server.send(b"x")

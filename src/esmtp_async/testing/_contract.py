@@ -121,12 +121,9 @@ class _Run:
         if not isinstance(response, bytes):
             _fail(f"{self._name} yields a {type(response).__name__}, not bytes")
         try:
-            command = Auth(self._name, response) if first else Response(response)
             Response(response)
         except InvalidInput:
             _fail(f"a response of {self._name} does not fit a line")
-        if any(secret in repr(command) for secret in self._hidden):
-            _fail(f"a response of {self._name} shows a secret")
 
     def _check_frames(self, error: BaseException) -> None:
         told = traceback.TracebackException.from_exception(error, capture_locals=True)
