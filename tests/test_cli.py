@@ -350,7 +350,13 @@ def test_any_address_can_be_printed(server: SMTPServer) -> None:
     assert run.stdout.startswith(b"\\xfc@example.test: accepted: 250 ")
 
 
-@pytest.mark.parametrize("mechanism", [(), ("--auth", "LOGIN"), ("--auth", "PLAIN")])
+@pytest.mark.parametrize(
+    "mechanism",
+    [
+        (),
+        *(("--auth", name) for name in ("LOGIN", "PLAIN", "CRAM-MD5", "SCRAM-SHA-256")),
+    ],
+)
 def test_the_password_comes_from_the_environment(
     portal: BlockingPortal, tmp_path: Path, mechanism: tuple[str, ...]
 ) -> None:
@@ -358,6 +364,7 @@ def test_the_password_comes_from_the_environment(
         hostname="localhost",
         starttls=True,
         users={"alice": "sesame"},
+        mechanisms=["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"],
         require_auth=True,
     )
     trusted = tmp_path / "ca.pem"

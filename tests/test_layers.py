@@ -15,7 +15,7 @@ ROOT: Final = Path(esmtp_async.__file__ or "").parent
 
 #: From the ground up; files of one line may not import each other.
 LAYERS: Final = """
-    protocol._replies
+    protocol._replies protocol._redaction
     protocol._outcomes
     protocol._exceptions
     protocol._grammar protocol._asks
@@ -25,6 +25,7 @@ LAYERS: Final = """
     protocol._states
     protocol._session
     protocol._sasl protocol._envelope
+    protocol._scram
     protocol._exchange
     protocol._transaction
     protocol
@@ -44,7 +45,7 @@ LAYERS: Final = """
     testing._sasl testing._arguments testing._inspection testing._wire
     testing._settings
     testing._hosting testing._dialogue
-    testing._authentication testing._transactions
+    testing._authentication testing._transactions testing._contract
     testing._session testing._scripted
     testing._server
     testing
@@ -107,4 +108,4 @@ def test_the_machine_imports_nothing_but_itself_and_the_library(name: str) -> No
         if top == "esmtp_async":
             assert module.startswith("esmtp_async.protocol")
         else:
-            assert top in sys.stdlib_module_names | {"idna"}
+            assert top in sys.stdlib_module_names | {"idna", "scramp", "asn1crypto"}

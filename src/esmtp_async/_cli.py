@@ -33,7 +33,8 @@ from esmtp_async.protocol._exceptions import (
     OutcomeUnknown,
 )
 from esmtp_async.protocol._outcomes import Outcome, RecipientResult
-from esmtp_async.protocol._sasl import Login, Mechanism, Plain
+from esmtp_async.protocol._sasl import CramMD5, Login, Mechanism, Plain
+from esmtp_async.protocol._scram import ScramSHA1, ScramSHA256, ScramSHA512
 
 ACCEPTED: Final = 0
 REFUSED: Final = 1
@@ -44,6 +45,10 @@ UNKNOWN: Final = 4
 _MECHANISMS: Final[dict[str, Callable[[str, str], Mechanism]]] = {
     "PLAIN": Plain,
     "LOGIN": Login,
+    "CRAM-MD5": CramMD5,
+    "SCRAM-SHA-1": ScramSHA1,
+    "SCRAM-SHA-256": ScramSHA256,
+    "SCRAM-SHA-512": ScramSHA512,
 }
 
 

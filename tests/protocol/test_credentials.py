@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import hmac
 import traceback
 from base64 import b64encode
 
 import pytest
 
-from esmtp_async.protocol import Login, Opening, Plain, Session, Stage, StartTLSPolicy
+from esmtp_async.protocol import (
+    Channel,
+    CramMD5,
+    Login,
+    Opening,
+    Plain,
+    Reply,
+    Responses,
+    Session,
+    Stage,
+    StartTLSPolicy,
+)
 from esmtp_async.protocol._exceptions import AuthenticationFailed
 from tests.protocol.dialogue import GREETING, Turn, converse, hello
 from tests.protocol.test_authentication import CANCELLED, LOGIN_STEPS
@@ -37,10 +49,91 @@ def test_the_first_of_ours_that_is_offered_is_taken(offered: str) -> None:
     hold(opening, hello(offered), *LOGIN_STEPS)
 
 
-def test_U2_no_other_is_tried_after_it() -> None:
+class Named:
+    """A mechanism that says one thing, under these names."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def respond(self, _channel: Channel) -> Responses:
+        yield b"x"
+
+
+def turns_to(*steps: str) -> list[Turn]:
+    """Give AUTH by the mechanism, and the code of its reply, for each step."""
+    pairs = (step.split() for step in steps)
+    return [Turn(f"AUTH {name} eA==", f"{code} said") for name, code in pairs]
+
+
+STRONGER = [
+    ("PLAIN", "LOGIN"),
+    ("LOGIN", "PLAIN"),
+    ("OAUTHBEARER", "XOAUTH2"),
+    ("PLAIN", "CRAM-MD5"),
+    ("CRAM-MD5", "SCRAM-SHA-1"),
+    ("SCRAM-SHA-1", "SCRAM-SHA-256"),
+    ("SCRAM-SHA-256", "SCRAM-SHA-512"),
+    ("SCRAM-SHA-512", "SCRAM-SHA-1-PLUS"),
+    ("SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS"),
+    ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-512-PLUS"),
+    ("SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"),
+]
+UNRELATED = [("CUSTOM", "PLAIN"), ("PLAIN", "CUSTOM"), ("CUSTOM", "CUSTOM")]
+WEAKER = [pair[::-1] for pair in STRONGER[3:]]
+
+
+def opening_with(*names: str) -> Opening:
+    mechanisms = [Named(name) for name in names]
+    return Opening(
+        "client.test", secure=True, mechanisms=mechanisms, peer_certificate=b"der"
+    )
+
+
+@pytest.mark.parametrize("pair", STRONGER)
+@pytest.mark.parametrize("code", [504, 534])
+def test_U2_one_as_strong_is_tried_where_the_mechanism_is_refused(
+    pair: tuple[str, str], code: int
+) -> None:
+    first, second = pair
+    said = turns_to(f"{first} {code}", f"{second} 235")
+    hold(opening_with(first, second), hello(f"AUTH {second} {first}"), *said)
+
+
+@pytest.mark.parametrize("pair", [*WEAKER, *UNRELATED])
+@pytest.mark.parametrize("code", [504, 534])
+def test_U2_none_that_is_weaker_or_unknown(pair: tuple[str, str], code: int) -> None:
+    first, second = pair
+    offer = hello(f"AUTH {first} {second}")
+    error = fail(opening_with(first, second), offer, *turns_to(f"{first} {code}"))
+    assert error.reply == Reply(code, (b"said",))
+
+
+@pytest.mark.parametrize("code", [432, 454, 500, 501, 503, 530, 535, 538])
+def test_U2_nor_any_where_something_else_is_refused(code: int) -> None:
+    error = fail(
+        opening_with("PLAIN", "CRAM-MD5"),
+        hello("AUTH PLAIN CRAM-MD5"),
+        *turns_to(f"PLAIN {code}"),
+    )
+    assert error.reply == Reply(code, (b"said",))
+    assert error.temporary is (code < 500)
+
+
+def test_U2_only_what_is_offered_and_as_strong_as_the_last() -> None:
+    names = ("CRAM-MD5", "PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "CRAM-MD5")
+    said = turns_to("CRAM-MD5 504", "SCRAM-SHA-256 534")
+    error = fail(
+        opening_with(*names), hello("AUTH PLAIN CRAM-MD5 SCRAM-SHA-256"), *said
+    )
+    assert error.reply == Reply(534, (b"said",))
+
+
+@pytest.mark.parametrize("code", [504, 534])
+def test_U2_none_once_a_challenge_was_answered(code: int) -> None:
     opening = Opening("client.test", secure=True, mechanisms=MECHANISMS)
-    unknown = Turn("AUTH LOGIN", "504 unknown mechanism")
-    assert fail(opening, hello("AUTH PLAIN LOGIN"), unknown).reply is not None
+    late = Turn(LOGIN_STEPS[2].client, f"{code} said")
+    error = fail(opening, hello("AUTH PLAIN LOGIN"), *LOGIN_STEPS[:2], late)
+    assert error.reply == Reply(code, (b"said",))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +183,13 @@ def test_T6_they_need_an_offer_made_under_tls() -> None:
 PLAIN_LINE = b64encode(b"\0alice\0secret").decode()
 LONG = Plain("alice", "secret" * 99)
 REFUSED_AT_THE_END = Turn(LOGIN_STEPS[2].client, "535 no")
-FAILURES: list[tuple[Login | Plain, list[Turn]]] = [
+CRAM_LINE = b64encode(
+    b"alice " + hmac.new(b"secret", b"x", "md5").hexdigest().encode()
+).decode()
+CRAM = (Turn("AUTH CRAM-MD5", "334 eA=="), Turn(CRAM_LINE, "535 no secret"))
+FAILURES: list[tuple[Login | Plain | CramMD5, list[Turn]]] = [
+    (CramMD5("alice", "secret"), [*CRAM]),
+    (CramMD5("alice", "secret"), [CRAM[0], Turn(CRAM_LINE, "334 "), CANCELLED]),
     (MECHANISMS[1], [Turn(f"AUTH PLAIN {PLAIN_LINE}", "535 no")]),
     (MECHANISMS[1], [Turn(f"AUTH PLAIN {PLAIN_LINE}", "334 "), CANCELLED]),
     (MECHANISMS[0], [*LOGIN_STEPS[:2], Turn("c2VjcmV0", "535 no")]),
@@ -103,7 +202,7 @@ FAILURES: list[tuple[Login | Plain, list[Turn]]] = [
 
 @pytest.mark.parametrize(("mechanism", "turns"), FAILURES)
 def test_U12_no_variable_in_a_traceback_shows_them(
-    mechanism: Plain | Login, turns: list[Turn]
+    mechanism: Plain | Login | CramMD5, turns: list[Turn]
 ) -> None:
     opening = Opening("client.test", secure=True, mechanisms=[mechanism])
     offer = hello(f"AUTH {mechanism.names[0]}")
@@ -115,5 +214,6 @@ def test_U12_no_variable_in_a_traceback_shows_them(
         error = error.__context__
     shown = "".join(f"{frame.locals}" for frame in frames)
     assert "Opening object" in shown
-    for secret in ("secret", "c2VjcmV0", PLAIN_LINE[:-4], "AHNlY3JldH"):
+    secrets = ("secret", "c2VjcmV0", PLAIN_LINE[:-4], "AHNlY3JldH", CRAM_LINE[:-4])
+    for secret in secrets:
         assert secret not in shown.replace("Secret('***')", "")
