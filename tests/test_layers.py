@@ -33,7 +33,7 @@ LAYERS: Final = """
     _headers
     _mime
     _messages _connection _receipts
-    _pool
+    _pool _oauth
     _settings
     _delivery _dialer
     _client

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from esmtp_async._messages import Recipients as Recipients
     from esmtp_async._messages import Sendable as Sendable
     from esmtp_async._messages import SendOptions as SendOptions
+    from esmtp_async._oauth import OAuthBearer as OAuthBearer
+    from esmtp_async._oauth import XOAuth2 as XOAuth2
     from esmtp_async._receipts import Receipt as Receipt
     from esmtp_async._settings import ClientOptions as ClientOptions
     from esmtp_async._settings import Pipelining as Pipelining
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._sasl import Login as Login
     from esmtp_async.protocol._sasl import Mechanism as Mechanism
     from esmtp_async.protocol._sasl import Plain as Plain
+    from esmtp_async.protocol._sasl import Renewable as Renewable
     from esmtp_async.protocol._sasl import Secret as Secret
 
 __all__ = [
@@ -89,6 +92,7 @@ __all__ = [
     "MessageFinished",
     "NotDelivered",
     "NotSupported",
+    "OAuthBearer",
     "Outcome",
     "OutcomeUnknown",
     "Pipelining",
@@ -100,6 +104,7 @@ __all__ = [
     "Recipients",
     "RecipientsRefused",
     "Refused",
+    "Renewable",
     "Reply",
     "ReplyReceived",
     "SMTPClient",
@@ -117,6 +122,7 @@ __all__ = [
     "TLSInfo",
     "TLSStarted",
     "Timeouts",
+    "XOAuth2",
     "send",
 ]
 
@@ -126,6 +132,7 @@ _HOMES = (
     "_endpoint",
     "_events",
     "_messages",
+    "_oauth",
     "_receipts",
     "_settings",
     "_timeouts",

@@ -55,6 +55,7 @@ from esmtp_async.protocol._sasl import Channel as Channel
 from esmtp_async.protocol._sasl import Login as Login
 from esmtp_async.protocol._sasl import Mechanism as Mechanism
 from esmtp_async.protocol._sasl import Plain as Plain
+from esmtp_async.protocol._sasl import Renewable as Renewable
 from esmtp_async.protocol._sasl import Responses as Responses
 from esmtp_async.protocol._sasl import Secret as Secret
 from esmtp_async.protocol._session import CLOSED as CLOSED
