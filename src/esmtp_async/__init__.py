@@ -66,13 +66,21 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._replies import EnhancedStatus as EnhancedStatus
     from esmtp_async.protocol._replies import Reply as Reply
     from esmtp_async.protocol._replies import Severity as Severity
+    from esmtp_async.protocol._sasl import Anonymous as Anonymous
+    from esmtp_async.protocol._sasl import CramMD5 as CramMD5
+    from esmtp_async.protocol._sasl import External as External
     from esmtp_async.protocol._sasl import Login as Login
     from esmtp_async.protocol._sasl import Mechanism as Mechanism
     from esmtp_async.protocol._sasl import Plain as Plain
     from esmtp_async.protocol._sasl import Renewable as Renewable
     from esmtp_async.protocol._sasl import Secret as Secret
+    from esmtp_async.protocol._scram import Scram as Scram
+    from esmtp_async.protocol._scram import ScramSHA1 as ScramSHA1
+    from esmtp_async.protocol._scram import ScramSHA256 as ScramSHA256
+    from esmtp_async.protocol._scram import ScramSHA512 as ScramSHA512
 
 __all__ = [
+    "Anonymous",
     "AuthenticationFailed",
     "ClientOptions",
     "CommandSent",
@@ -81,9 +89,11 @@ __all__ = [
     "ConnectionLost",
     "ConnectionOpened",
     "ContentRefused",
+    "CramMD5",
     "EnhancedStatus",
     "Event",
     "Extensions",
+    "External",
     "GreetingRefused",
     "HelloRefused",
     "InvalidInput",
@@ -109,6 +119,10 @@ __all__ = [
     "ReplyReceived",
     "SMTPClient",
     "SMTPError",
+    "Scram",
+    "ScramSHA1",
+    "ScramSHA256",
+    "ScramSHA512",
     "Secret",
     "Security",
     "SendOptions",
@@ -143,6 +157,7 @@ _HOMES = (
     "protocol._outcomes",
     "protocol._replies",
     "protocol._sasl",
+    "protocol._scram",
 )
 
 if not TYPE_CHECKING:  # where types are checked, only what is imported exists

@@ -21,7 +21,13 @@ from esmtp_async.protocol._asks import Fetch
 from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._replies import printable
-from esmtp_async.protocol._sasl import Channel, Responses, Secret
+from esmtp_async.protocol._sasl import (
+    Channel,
+    Responses,
+    Secret,
+    problem_with,
+    refuse,
+)
 
 #: Gives a token; it is its part to keep one for as long as it is good.
 TokenSource = Callable[[], Awaitable[str]]
@@ -144,8 +150,9 @@ class _Bearer(ABC):
             refusal.details = _details(account or b"", self._message(channel, token))
             raise
         if account is not None:
-            msg = f"{channel.mechanism}: the server told of a failure, then of success"
-            raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH)
+            refuse(
+                f"{channel.mechanism}: the server told of a failure, then of success"
+            )
 
     async def renewed(self) -> Self | None:
         """Ask for the token again; None where it is the one that was refused."""
@@ -202,21 +209,12 @@ class OAuthBearer(_Bearer):
 
 
 def _check_username(username: object) -> None:
-    if not isinstance(username, str):
-        problem = f"is of type {type(username).__name__}, not str"
-    elif not username:
-        problem = "is empty"
-    elif _CONTROL.search(username):
+    problem = "is empty" if username == "" else problem_with(username)
+    if not problem and _CONTROL.search(str(username)):
         problem = "holds a control character"  # U+0001 separates the fields
-    else:
-        try:
-            username.encode()
-        except UnicodeEncodeError:
-            problem = "cannot be encoded as UTF-8"
-        else:
-            return
-    msg = f"the username {problem}"
-    raise InvalidInput(msg)
+    if problem:
+        msg = f"the username {problem}"
+        raise InvalidInput(msg)
 
 
 def _details(account: bytes, message: bytes) -> dict[str, str]:

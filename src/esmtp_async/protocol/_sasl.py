@@ -6,10 +6,12 @@ RFC: none loops, so none can be led around in circles by a server.
 
 from __future__ import annotations
 
+import hmac
+import stringprep
 from collections.abc import Generator
-from hmac import compare_digest
-from typing import NamedTuple, NoReturn, Protocol, runtime_checkable
+from typing import Final, NamedTuple, NoReturn, Protocol, runtime_checkable
 
+from esmtp_async.protocol._addresses import Mailbox
 from esmtp_async.protocol._asks import Compute, Fetch
 from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
 from esmtp_async.protocol._outcomes import Stage
@@ -52,7 +54,7 @@ class Secret:
         """Compare in constant time."""
         if not isinstance(other, Secret):
             return NotImplemented
-        return compare_digest(self._text.encode(), other._text.encode())
+        return hmac.compare_digest(self._text.encode(), other._text.encode())
 
     def __hash__(self) -> int:
         """Hash by the text."""
@@ -109,11 +111,12 @@ class Renewable(Mechanism, Protocol):
         ...
 
 
-def _refuse(problem: str) -> NoReturn:
+def refuse(problem: str) -> NoReturn:
+    """End an authentication that cannot go well."""
     raise AuthenticationFailed(problem, command="AUTH", stage=Stage.AUTH)
 
 
-def _problem(text: object) -> str:
+def problem_with(text: object) -> str:
     """Tell why this cannot be said; "" where it can."""
     if not isinstance(text, str):
         return f"is of type {type(text).__name__}, not str"
@@ -125,16 +128,16 @@ def _problem(text: object) -> str:
     return "holds a NUL" if holds_nul else ""
 
 
-class _Credentials:
-    """A user name and a password, checked; the base of PLAIN and LOGIN."""
+class Credentials:
+    """A user name and a password, checked; the base of what says them."""
 
     def __init__(self, username: str, password: str | Secret) -> None:
         self.username = username
         self._password = password if isinstance(password, Secret) else Secret(password)
         del password  # from here on no traceback with variables shows it
         for what, problem in (
-            ("username", _problem(username)),
-            ("password", _problem(self._password.reveal())),
+            ("username", problem_with(username)),
+            ("password", problem_with(self._password.reveal())),
         ):
             if problem:
                 msg = f"the {what} {problem}"
@@ -144,7 +147,7 @@ class _Credentials:
         return f"{type(self).__name__}({self.username!r}, {self._password!r})"
 
 
-class Plain(_Credentials):
+class Plain(Credentials):
     """PLAIN: everything in one line (RFC 4616)."""
 
     names: tuple[str, ...] = ("PLAIN",)
@@ -154,7 +157,7 @@ class Plain(_Credentials):
         yield f"\0{self.username}\0{self._password.reveal()}".encode()
 
 
-class Login(_Credentials):
+class Login(Credentials):
     """LOGIN: user name and password to two prompts (draft-murchison-sasl-login-00).
 
     Servers word the prompts as they like, so their order decides; but a prompt
@@ -167,12 +170,100 @@ class Login(_Credentials):
         """Wait for both prompts in turn."""
         prompt = yield None
         if prompt is None or _asks_for(prompt, b"pass"):
-            _refuse("LOGIN: the server did not ask for the user name first")
+            refuse("LOGIN: the server did not ask for the user name first")
         prompt = yield self.username.encode()
         if prompt is None or _asks_for(prompt, b"user"):
-            _refuse("LOGIN: the server did not ask for the password after the name")
+            refuse("LOGIN: the server did not ask for the password after the name")
         yield self._password.reveal().encode()
 
 
 def _asks_for(prompt: bytes, word: bytes) -> bool:
     return prompt.strip().lower().startswith(word)
+
+
+class CramMD5(Credentials):
+    """CRAM-MD5: the server's challenge, hashed with the password (RFC 2195).
+
+    The password is not said, but whoever hears both can guess at it, and the
+    server proves nothing: it is used only where it is asked for by name.
+    """
+
+    names: tuple[str, ...] = ("CRAM-MD5",)
+
+    def respond(self, _channel: Channel) -> Responses:
+        """Answer the one challenge: user name, space, digest in hexadecimal."""
+        challenge = yield None
+        if challenge is None:
+            refuse("CRAM-MD5: the server reported success without a challenge")
+        key = hmac.new(self._password.reveal().encode(), challenge, "md5")
+        yield f"{self.username} {key.hexdigest()}".encode()
+
+
+class External:
+    """EXTERNAL: the server knows us from outside SASL (RFC 4422 appendix A).
+
+    By a certificate given in the TLS handshake, for example, or by a unix
+    socket. `authzid` is whom to act for, if not for whoever the server takes us
+    for.
+    """
+
+    names: tuple[str, ...] = ("EXTERNAL",)
+
+    def __init__(self, authzid: str = "") -> None:
+        if problem := problem_with(authzid):
+            msg = f"the authzid {problem}"
+            raise InvalidInput(msg)
+        self.authzid = authzid
+
+    def __repr__(self) -> str:
+        return f"External({self.authzid!r})"
+
+    def respond(self, _channel: Channel) -> Responses:
+        """Say whom to act for; nothing for oneself."""
+        yield self.authzid.encode()
+
+
+class Anonymous:
+    """ANONYMOUS: nobody in particular (RFC 4505).
+
+    `trace` tells the server's people whom to turn to: a mail address, or a word
+    of at most 255 characters without "@".
+    """
+
+    names: tuple[str, ...] = ("ANONYMOUS",)
+
+    def __init__(self, trace: str = "") -> None:
+        if problem := problem_with(trace) or _problem_with_trace(trace):
+            msg = f"the trace {problem}"
+            raise InvalidInput(msg)
+        self.trace = trace
+
+    def __repr__(self) -> str:
+        return f"Anonymous({self.trace!r})"
+
+    def respond(self, _channel: Channel) -> Responses:
+        """Say the trace."""
+        yield self.trace.encode()
+
+
+# message = [ email / token ]; token = 1*255TCHAR, TCHAR any character but "@"
+#                                                       (RFC 4505 §2)
+_MAX_TRACE: Final = 255
+# What the profile "trace" of stringprep prohibits        (RFC 4505 §3)
+_PROHIBITED: Final = (
+    *(stringprep.in_table_c21_c22, stringprep.in_table_c3, stringprep.in_table_c4),
+    *(stringprep.in_table_c5, stringprep.in_table_c6, stringprep.in_table_c8),
+    stringprep.in_table_c9,
+)
+
+
+def _problem_with_trace(trace: str) -> str:
+    if "@" in trace:
+        try:
+            Mailbox.parse(trace)
+        except InvalidInput:
+            return "holds an @ and is no mail address"
+    elif len(trace) > _MAX_TRACE:
+        return f"has more than {_MAX_TRACE} characters"
+    prohibited = any(in_table(char) for char in trace for in_table in _PROHIBITED)
+    return "holds a character that is prohibited there" if prohibited else ""
