@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from esmtp_async._events import MessageFinished as MessageFinished
     from esmtp_async._events import ReplyReceived as ReplyReceived
     from esmtp_async._events import TLSStarted as TLSStarted
+    from esmtp_async._gssapi import Gssapi as Gssapi
+    from esmtp_async._gssapi import Ntlm as Ntlm
     from esmtp_async._messages import Recipients as Recipients
     from esmtp_async._messages import Sendable as Sendable
     from esmtp_async._messages import SendOptions as SendOptions
@@ -95,6 +97,7 @@ __all__ = [
     "Extensions",
     "External",
     "GreetingRefused",
+    "Gssapi",
     "HelloRefused",
     "InvalidInput",
     "Login",
@@ -102,6 +105,7 @@ __all__ = [
     "MessageFinished",
     "NotDelivered",
     "NotSupported",
+    "Ntlm",
     "OAuthBearer",
     "Outcome",
     "OutcomeUnknown",
@@ -145,6 +149,7 @@ _HOMES = (
     "_client",
     "_endpoint",
     "_events",
+    "_gssapi",
     "_messages",
     "_oauth",
     "_receipts",
