@@ -13,6 +13,7 @@ from esmtp_async import (
     AuthenticationFailed,
     ClientOptions,
     Event,
+    OAuthBearer,
     Plain,
     SMTPError,
     Stage,
@@ -90,7 +91,7 @@ async def test_U11_the_failure_flow(maker: Maker) -> None:
         b"[" * 1200,
         b"[]",
         b"NaN",
-        b'{"status": NaN}',
+        b'{"status": "a", "depth": NaN}',
         b'{"status": 401}',
         b'{"status": "a", "status": "b"}',
         b'{"status": "a"} ',
@@ -196,6 +197,18 @@ async def test_U11_a_password_is_not_renewed() -> None:
             await failure(client, AuthenticationFailed)
         assert len(server.heard) == 1
     assert tokens.calls == 0
+
+
+@everywhere
+async def test_U11_it_is_the_token_that_was_refused_which_is_renewed() -> None:
+    tokens = Tokens(TOKEN, OTHER)
+    mechanisms = (OAuthBearer(USER, "t"), XOAuth2(USER, tokens))
+    offer = offering("AUTH XOAUTH2")
+    refusing, taking = asking(EHLO=offer, AUTH=NO), asking(EHLO=offer)
+    async with serving(refusing, taking) as server:
+        async with client_of(server, *mechanisms) as client:
+            await send(client)
+        assert [heard.lines[1] for heard in server.heard] == [line(TOKEN), line(OTHER)]
 
 
 @everywhere
