@@ -15,7 +15,7 @@ ROOT: Final = Path(esmtp_async.__file__ or "").parent
 
 #: From the ground up; files of one line may not import each other.
 LAYERS: Final = """
-    protocol._replies
+    protocol._replies protocol._redaction
     protocol._outcomes
     protocol._exceptions
     protocol._grammar protocol._asks
@@ -44,7 +44,7 @@ LAYERS: Final = """
     testing._sasl testing._arguments testing._inspection testing._wire
     testing._settings
     testing._hosting testing._dialogue
-    testing._authentication testing._transactions
+    testing._authentication testing._transactions testing._contract
     testing._session testing._scripted
     testing._server
     testing

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._outcomes import Outcome as Outcome
     from esmtp_async.protocol._outcomes import RecipientResult as RecipientResult
     from esmtp_async.protocol._outcomes import Stage as Stage
+    from esmtp_async.protocol._redaction import Sealed as Sealed
     from esmtp_async.protocol._replies import EnhancedStatus as EnhancedStatus
     from esmtp_async.protocol._replies import Reply as Reply
     from esmtp_async.protocol._replies import Severity as Severity
@@ -127,6 +128,7 @@ __all__ = [
     "ScramSHA1",
     "ScramSHA256",
     "ScramSHA512",
+    "Sealed",
     "Secret",
     "Security",
     "SendOptions",
@@ -160,6 +162,7 @@ _HOMES = (
     "protocol._exceptions",
     "protocol._extensions",
     "protocol._outcomes",
+    "protocol._redaction",
     "protocol._replies",
     "protocol._sasl",
     "protocol._scram",

@@ -13,7 +13,7 @@ from esmtp_async import AuthenticationFailed, Gssapi, InvalidInput, _gssapi
 from esmtp_async.protocol import Channel, Compute
 from tests.backends import everywhere
 from tests.client.checks import BOB, failure, send
-from tests.client.test_rules_auth import everything
+from tests.client.test_rules_secrets import everything
 from tests.raw import Answer, Script, Server, offering, script, serving
 
 PASSWORD = "hunter2-Gruesse"

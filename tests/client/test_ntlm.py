@@ -27,7 +27,7 @@ from esmtp_async.testing import _sasl as servers_sasl
 from esmtp_async.testing._answers import Refusal
 from tests.backends import everywhere
 from tests.client.checks import BOB, failure, send
-from tests.client.test_rules_auth import everything
+from tests.client.test_rules_secrets import everything
 from tests.raw import Answer, Script, offering, script, serving
 
 USER = "ursula"

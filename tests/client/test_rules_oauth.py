@@ -37,7 +37,7 @@ from tests.client.bearer import (
     told,
 )
 from tests.client.checks import BOB, failure, outcomes, send
-from tests.client.test_rules_auth import everything
+from tests.client.test_rules_secrets import everything
 from tests.raw import HANG, Answer, Server, offering, serving
 
 

@@ -28,7 +28,7 @@ from tests.client.bearer import (
     line,
 )
 from tests.client.checks import BOB, failure, send
-from tests.client.test_rules_auth import everything
+from tests.client.test_rules_secrets import everything
 from tests.raw import serving
 
 

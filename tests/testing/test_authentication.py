@@ -161,8 +161,8 @@ async def test_a_mechanism_must_be_offered() -> None:
 
 
 def test_a_server_cannot_offer_what_it_does_not_know() -> None:
-    with pytest.raises(ValueError, match="no such mechanisms: CRAM-MD5"):
-        SMTPServer(mechanisms=["PLAIN", "CRAM-MD5"])
+    with pytest.raises(ValueError, match="no such mechanisms: DIGEST-MD5"):
+        SMTPServer(mechanisms=["PLAIN", "DIGEST-MD5"])
 
 
 @everywhere

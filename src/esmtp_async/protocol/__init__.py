@@ -48,6 +48,7 @@ from esmtp_async.protocol._outcomes import Outcome as Outcome
 from esmtp_async.protocol._outcomes import RecipientResult as RecipientResult
 from esmtp_async.protocol._outcomes import Stage as Stage
 from esmtp_async.protocol._reader import ReplyReader as ReplyReader
+from esmtp_async.protocol._redaction import Sealed as Sealed
 from esmtp_async.protocol._replies import EnhancedStatus as EnhancedStatus
 from esmtp_async.protocol._replies import Reply as Reply
 from esmtp_async.protocol._replies import Severity as Severity

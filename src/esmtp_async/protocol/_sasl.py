@@ -15,6 +15,7 @@ from esmtp_async.protocol._addresses import Mailbox
 from esmtp_async.protocol._asks import Compute, Fetch
 from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
 from esmtp_async.protocol._outcomes import Stage
+from esmtp_async.protocol._redaction import Sealed
 
 #: Yields responses, is sent challenges; see `Mechanism.respond`.
 Responses = Generator[bytes | Fetch | Compute | None, bytes | None, None]
@@ -32,6 +33,36 @@ class Channel(NamedTuple):
     port: int
     #: DER, for channel binding (RFC 5929 §4); empty without TLS.
     peer_certificate: bytes
+
+
+# From the weakest: the secret itself is said; a hash of it that can be guessed
+# at; one that is dear to guess at, by the strength of the function; one that is
+# good on this connection alone.
+_STRENGTHS: Final = {
+    name: strength
+    for strength, names in enumerate(
+        (
+            "PLAIN LOGIN XOAUTH2 OAUTHBEARER",
+            "CRAM-MD5 NTLM",
+            "SCRAM-SHA-1",
+            "SCRAM-SHA-256",
+            "SCRAM-SHA-512 GSSAPI",
+            "SCRAM-SHA-1-PLUS",
+            "SCRAM-SHA-256-PLUS",
+            "SCRAM-SHA-512-PLUS",
+        )
+    )
+    for name in names.split()
+}
+
+
+def is_as_strong(name: str, other: str) -> bool:
+    """Tell whether a mechanism may stand in for another one.
+
+    Whoever can refuse a mechanism could else have us use a weaker one.
+    """
+    strength, needed = _STRENGTHS.get(name), _STRENGTHS.get(other)
+    return strength is not None and needed is not None and strength >= needed
 
 
 class Secret:
@@ -86,6 +117,9 @@ class Mechanism(Protocol):
         before it returned. Once the server reports success, None is sent
         instead of a challenge, and the generator must return then: one that
         still waits for something has not been satisfied.
+
+        A response is secret as a whole, unless it is `Sealed`: no reply of the
+        server's is shown with it.
 
         What has to be awaited or takes long is asked for before a response, by
         a `yield` of `Fetch` or `Compute`, which returns the result.
@@ -154,7 +188,10 @@ class Plain(Credentials):
 
     def respond(self, _channel: Channel) -> Responses:
         """Give the one message: authzid, NUL, authcid, NUL, password."""
-        yield f"\0{self.username}\0{self._password.reveal()}".encode()
+        yield Sealed(
+            f"\0{self.username}\0{self._password.reveal()}".encode(),
+            self._password.reveal().encode(),
+        )
 
 
 class Login(Credentials):
@@ -171,7 +208,7 @@ class Login(Credentials):
         prompt = yield None
         if prompt is None or _asks_for(prompt, b"pass"):
             refuse("LOGIN: the server did not ask for the user name first")
-        prompt = yield self.username.encode()
+        prompt = yield Sealed(self.username.encode())
         if prompt is None or _asks_for(prompt, b"user"):
             refuse("LOGIN: the server did not ask for the password after the name")
         yield self._password.reveal().encode()
@@ -196,7 +233,9 @@ class CramMD5(Credentials):
         if challenge is None:
             refuse("CRAM-MD5: the server reported success without a challenge")
         key = hmac.new(self._password.reveal().encode(), challenge, "md5")
-        yield f"{self.username} {key.hexdigest()}".encode()
+        yield Sealed(
+            f"{self.username} {key.hexdigest()}".encode(), key.hexdigest().encode()
+        )
 
 
 class External:
@@ -220,7 +259,7 @@ class External:
 
     def respond(self, _channel: Channel) -> Responses:
         """Say whom to act for; nothing for oneself."""
-        yield self.authzid.encode()
+        yield Sealed(self.authzid.encode())
 
 
 class Anonymous:
@@ -243,7 +282,7 @@ class Anonymous:
 
     def respond(self, _channel: Channel) -> Responses:
         """Say the trace."""
-        yield self.trace.encode()
+        yield Sealed(self.trace.encode())
 
 
 # message = [ email / token ]; token = 1*255TCHAR, TCHAR any character but "@"

@@ -2,11 +2,12 @@
 
 `SMTPServer` is a model server that keeps every message and every breach of the RFCs.
 `ScriptedServer` plays a dialogue written down as text. `memory_pipe` makes two
-connected byte streams.
+connected byte streams. `check_mechanism` holds a SASL mechanism against its contract.
 """
 
 from __future__ import annotations
 
+from esmtp_async.testing._contract import check_mechanism as check_mechanism
 from esmtp_async.testing._pipes import MemoryStream as MemoryStream
 from esmtp_async.testing._pipes import memory_pipe as memory_pipe
 from esmtp_async.testing._rules import Rule as Rule
@@ -34,6 +35,7 @@ __all__ = [
     "Step",
     "StoredMessage",
     "StoredRecipient",
+    "check_mechanism",
     "memory_pipe",
 ]
 

@@ -7,15 +7,15 @@ from functools import partial
 
 from esmtp_async.testing._answers import Answer, Breach, Refusal, refuse
 from esmtp_async.testing._dialogue import Dialogue
-from esmtp_async.testing._sasl import MECHANISMS, Challenges, Users, decode
+from esmtp_async.testing._sasl import MECHANISMS, Challenges, Realm, decode
 
 
 class Authentication:
     """One run of AUTH: a mechanism, and the lines of the client that it asks for."""
 
-    def __init__(self, dialogue: Dialogue, users: Users) -> None:
+    def __init__(self, dialogue: Dialogue, realm: Realm) -> None:
         self._dialogue = dialogue
-        self._users = users
+        self._realm = realm
         self._challenges: Challenges | None = None
         #: Who has been authenticated.
         self.username: str | None = None
@@ -23,9 +23,9 @@ class Authentication:
     def begin(self, argument: str) -> Answer:
         """Take `mechanism [initial-response]`."""
         name, _, initial = argument.partition(" ")
-        if name.upper() not in self._dialogue.offered.get("AUTH", "").upper().split():
+        if name.upper() not in self._realm.offered:
             raise Breach(504, "5.5.4", f"{name} is not offered")
-        self._challenges = MECHANISMS[name.upper()](self._users)
+        self._challenges = MECHANISMS[name.upper()](self._realm)
         challenge = next(self._challenges)
         if not initial:
             return _challenge(challenge)

@@ -1,11 +1,14 @@
-"""The server's half of SASL (RFC 4422, RFC 4954)."""
+"""The server's half of SASL (RFC 4422, RFC 4954), mechanism by mechanism."""
 
 from __future__ import annotations
 
+import hmac
 import re
+import secrets
 from base64 import b64decode, b64encode
 from binascii import Error
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from typing import Final
 
 from esmtp_async.testing._answers import Breach, Refusal
@@ -20,6 +23,23 @@ _XOAUTH2: Final = re.compile(rb"user=([^\x01]+)\x01auth=Bearer ([!-~]+)\x01\x01"
 _OAUTHBEARER: Final = re.compile(
     rb"n,a=([^,\x01]+),\x01(?:(?:host|port)=[^\x01]+\x01)*auth=Bearer ([!-~]+)\x01\x01"
 )
+
+
+class Realm(dict[str, str]):
+    """The users of a server, name to password, and where they authenticate."""
+
+    def __init__(
+        self,
+        users: Users,
+        *,
+        certificate: str = "",
+        offered: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(users)
+        #: The server's certificate, PEM; empty without TLS.
+        self.certificate = certificate
+        #: The mechanisms offered, in upper case.
+        self.offered = offered
 
 
 def _plain(users: Users) -> Challenges:
@@ -38,6 +58,68 @@ def _login(users: Users) -> Challenges:
     name = yield b"Username:"
     password = yield b"Password:"
     return _authenticated(users, name, password)
+
+
+def _cram_md5(users: Users) -> Challenges:
+    """CRAM-MD5: a challenge nobody has seen, and its digest (RFC 2195 §2)."""
+    challenge = f"<{secrets.token_hex(8)}@mail.example.test>".encode()
+    name, space, digest = (yield challenge).rpartition(b" ")
+    if not space:
+        raise Breach(501, "5.5.2", "CRAM-MD5 is a name, a space and a digest")
+    for user, secret in users.items():
+        right = hmac.new(secret.encode(), challenge, "md5").hexdigest()
+        if (user.encode(), right.encode()) == (name, digest):
+            return user
+    raise Refusal(535, "5.7.8", "credentials invalid")
+
+
+def _external(users: Users) -> Challenges:
+    """EXTERNAL: whoever comes is taken for the first user (RFC 4422 appendix A)."""
+    authzid = yield b""
+    user = next(iter(users))
+    if authzid not in {b"", user.encode()}:
+        raise Refusal(535, "5.7.8", "nobody acts for another user here")
+    return user
+
+
+def _anonymous(_users: Users) -> Challenges:
+    """ANONYMOUS: anybody, with a word of his own (RFC 4505 §2)."""
+    trace = (yield b"").decode("utf-8", "replace")
+    if "\ufffd" in trace or ("@" not in trace and len(trace) > 255):
+        raise Breach(501, "5.5.2", "ANONYMOUS is at most 255 characters of UTF-8")
+    return "anonymous"
+
+
+def _scram(name: str, realm: Realm) -> Challenges:
+    """SCRAM, by scramp: it asks, checks the proof, and gives its own (RFC 5802 §3)."""
+    # An extra of the package, which the client's half needs too.
+    import scramp  # noqa: PLC0415
+
+    binds = realm.certificate and any(each.endswith("-PLUS") for each in realm.offered)
+    mechanism = scramp.ScramMechanism(name)
+    user = ""
+
+    def account(username: str) -> object:
+        nonlocal user
+        user = username
+        password = realm.get(username)
+        return None if password is None else mechanism.make_auth_info(password)
+
+    server = mechanism.make_server(
+        account,
+        channel_binding=("tls-server-end-point", realm.certificate) if binds else None,
+    )
+    try:
+        server.set_client_first((yield b"").decode("utf-8", "replace"))
+        proof = yield str(server.get_server_first()).encode()
+        server.set_client_final(proof.decode("utf-8", "replace"))
+    except scramp.ScramException as error:
+        if str(error).endswith("other-error"):  # what the RFC has no word for
+            raise Breach(501, "5.5.2", f"SCRAM: {error}") from None
+        raise Refusal(535, "5.7.8", f"SCRAM: {error}") from None
+    if (yield str(server.get_server_final()).encode()):
+        raise Breach(501, "5.5.2", "SCRAM: nothing follows the server's proof")
+    return user
 
 
 def _xoauth2(users: Users) -> Challenges:
@@ -83,9 +165,17 @@ def _authenticated(users: Users, name: bytes, password: bytes) -> str:
 
 
 #: The mechanisms a server can offer.
-MECHANISMS: Final[Mapping[str, Callable[[Users], Challenges]]] = {
+MECHANISMS: Final[Mapping[str, Callable[[Realm], Challenges]]] = {
     "PLAIN": _plain,
     "LOGIN": _login,
+    "CRAM-MD5": _cram_md5,
+    "EXTERNAL": _external,
+    "ANONYMOUS": _anonymous,
+    **{
+        name: partial(_scram, name)
+        for function in ("SHA-1", "SHA-256", "SHA-512")
+        for name in (f"SCRAM-{function}", f"SCRAM-{function}-PLUS")
+    },
     "OAUTHBEARER": _oauthbearer,
     "XOAUTH2": _xoauth2,
 }

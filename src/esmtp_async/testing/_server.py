@@ -56,8 +56,10 @@ class SMTPServer(Host):
             implicit_tls: start with a TLS handshake (RFC 8314 §3.3).
             starttls: offer STARTTLS (RFC 3207). TLS needs the extra `testing`.
             users: user name to password; AUTH (RFC 4954) is offered if there are any.
-            mechanisms: those that are offered, of `PLAIN`, `LOGIN`, and `OAUTHBEARER`
-                and `XOAUTH2`, whose tokens are the passwords of `users`.
+            mechanisms: those that are offered, of PLAIN, LOGIN, CRAM-MD5, EXTERNAL,
+                ANONYMOUS, OAUTHBEARER and XOAUTH2, whose tokens are the passwords, and
+                SCRAM-SHA-1, -256 and -512, which need the extra `scram`. Names with
+                `-PLUS` are offered under TLS alone.
             require_auth: refuse MAIL without authentication.
             auth_needs_tls: offer and take AUTH only under TLS.
             extensions: the lines of the EHLO reply besides STARTTLS and AUTH.
@@ -141,6 +143,6 @@ class SMTPServer(Host):
             rules=self._rules,
             wire=wire,
             number=number,
-            tls_context=lambda: self.authority.server_context,
+            authority=lambda: self.authority,
         )
         await conversation.hold()

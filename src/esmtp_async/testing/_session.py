@@ -6,7 +6,6 @@ not do is answered as the RFCs say, and put on record in words.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
@@ -24,8 +23,10 @@ from esmtp_async.testing._answers import (
 from esmtp_async.testing._authentication import Authentication
 from esmtp_async.testing._dialogue import Client, Dialogue
 from esmtp_async.testing._rules import RuleBook
+from esmtp_async.testing._sasl import Realm
 from esmtp_async.testing._settings import Settings
 from esmtp_async.testing._store import Ledger
+from esmtp_async.testing._tls import Authority
 from esmtp_async.testing._transactions import Transactions
 from esmtp_async.testing._wire import Gone, Hangup, Idle, Wire
 
@@ -51,11 +52,11 @@ class Conversation:
         rules: RuleBook,
         wire: Wire,
         number: int,
-        tls_context: Callable[[], ssl.SSLContext],
+        authority: Callable[[], Authority],
     ) -> None:
         self._settings = settings
         self._wire = wire
-        self._tls_context = tls_context
+        self._authority = authority
         self._client = client = Client(number)
         self._dialogue = dialogue = Dialogue(ledger, rules, wire, client)
         self._transactions = transactions = Transactions(
@@ -181,7 +182,7 @@ class Conversation:
 
     async def _secure(self) -> None:
         try:
-            await self._wire.start_tls(self._tls_context())
+            await self._wire.start_tls(self._authority().server_context)
         except Gone as gone:
             self._dialogue.note(f"the TLS handshake failed: {gone}")
             raise
@@ -189,7 +190,14 @@ class Conversation:
 
     async def _auth(self, argument: str) -> None:
         mechanism = argument.partition(" ")[0]
-        authentication = Authentication(self._dialogue, self._settings.users)
+        realm = Realm(
+            self._settings.users,
+            certificate=self._authority().server_certificate
+            if self._client.tls
+            else "",
+            offered=tuple(self._dialogue.offered.get("AUTH", "").upper().split()),
+        )
+        authentication = Authentication(self._dialogue, realm)
 
         def begin() -> Answer:
             self._check_auth()

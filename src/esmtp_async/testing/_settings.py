@@ -50,5 +50,7 @@ class Settings:
         if self.starttls and not tls:
             lines.append("STARTTLS")
         if self.users and (tls or not self.auth_needs_tls):
-            lines.append(" ".join(("AUTH", *self.mechanisms)))
+            # Without TLS there is no channel to bind (RFC 5802 §4).
+            usable = (m for m in self.mechanisms if tls or not m.endswith("-PLUS"))
+            lines.append(" ".join(("AUTH", *usable)))
         return lines

@@ -22,6 +22,12 @@ class Authority:
             ssl.Purpose.CLIENT_AUTH
         )
         certificate.configure_cert(self.server_context)
+        #: The server's certificate, as PEM.
+        self.server_certificate: str = certificate.cert_chain_pems[0].bytes().decode()
+        #: The same, as DER.
+        self.server_certificate_der: bytes = ssl.PEM_cert_to_DER_cert(
+            self.server_certificate
+        )
         #: For a client that trusts the authority and no other.
         self.client_context: ssl.SSLContext = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         authority.configure_trust(self.client_context)
