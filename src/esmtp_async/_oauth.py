@@ -58,6 +58,11 @@ class _Shared:
         self._function = function
         self._call = RunVar[_Call | None]("token", None)
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: what the function holds may be secret."""
+        msg = "what asks for tokens cannot be pickled"
+        raise TypeError(msg)
+
     async def token(self) -> Secret:
         """Give a token, or raise what the function raises.
 

@@ -11,6 +11,8 @@ import spnego
 
 from esmtp_async import AuthenticationFailed, Gssapi, InvalidInput, _gssapi
 from esmtp_async.protocol import Channel, Compute
+from esmtp_async.testing import check_mechanism
+from esmtp_async.testing._sasl import Challenges
 from tests.backends import everywhere
 from tests.client.checks import BOB, failure, send
 from tests.client.test_rules_secrets import everything
@@ -113,6 +115,22 @@ async def test_as_in_rfc_4752(monkeypatch: pytest.MonkeyPatch) -> None:
         | spnego.ContextReq.sequence_detect
         | spnego.ContextReq.integrity,
     }
+
+
+@everywhere
+async def test_it_keeps_what_a_mechanism_promises(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spnego, "client", lambda *_, **__: Context(b"AP-REQ", None))
+
+    def server(_name: str) -> Challenges:
+        assert (yield b"") == b"AP-REQ"
+        assert (yield b"AP-REP") == b""
+        assert (yield b"[" + LAYERS + b"]") == b"[\1\0\0\0]"
+        return "alice"
+
+    auth = Gssapi("alice@R", PASSWORD)
+    await check_mechanism(auth, server=server, secrets=[PASSWORD])
 
 
 @everywhere

@@ -22,7 +22,7 @@ from esmtp_async import (
     Timeouts,
     _gssapi,
 )
-from esmtp_async.testing import SMTPServer
+from esmtp_async.testing import SMTPServer, check_mechanism
 from esmtp_async.testing import _sasl as servers_sasl
 from esmtp_async.testing._answers import Refusal
 from tests.backends import everywhere
@@ -74,6 +74,16 @@ async def test_ntlm(server: SMTPServer) -> None:
         assert (await send(client)).accepted == (BOB,)
     assert server.violations == []
     assert server.messages[0].username == f"DOMAIN\\{USER}"
+
+
+@everywhere
+@pytest.mark.usefixtures("server")
+async def test_it_keeps_what_a_mechanism_promises() -> None:
+    await check_mechanism(
+        Ntlm(f"DOMAIN\\{USER}", PASSWORD),
+        server=lambda _name: accepting({}),
+        secrets=[PASSWORD],
+    )
 
 
 @everywhere

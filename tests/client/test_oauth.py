@@ -9,7 +9,9 @@ import pytest
 
 from esmtp_async import AuthenticationFailed, OAuthBearer, Stage, XOAuth2
 from esmtp_async.protocol import Channel, Fetch, Reply, Responses
-from esmtp_async.testing import SMTPServer
+from esmtp_async.testing import SMTPServer, check_mechanism
+from esmtp_async.testing._sasl import MECHANISMS as SERVERS
+from esmtp_async.testing._sasl import Challenges, Realm
 from tests.backends import everywhere
 from tests.client.bearer import (
     MECHANISMS,
@@ -174,3 +176,30 @@ async def test_a_server_that_takes_tokens(maker: Maker) -> None:
     assert error.details == {"status": "invalid_token", "scope": "mail"}
     assert [message.username for message in server.messages] == [USER]
     assert server.violations == []
+
+
+def half(name: str) -> Challenges:
+    """Give the model server's half of a mechanism."""
+    return SERVERS[name](Realm({USER: TOKEN}))
+
+
+@everywhere
+@pytest.mark.parametrize("maker", MECHANISMS)
+async def test_they_keep_what_a_mechanism_promises(maker: Maker) -> None:
+    for token in (TOKEN, Tokens(TOKEN)):
+        await check_mechanism(maker(USER, token), server=half, secrets=[TOKEN])
+
+
+@everywhere
+@pytest.mark.parametrize("code", [504, 534])
+async def test_U2_the_other_one_where_the_server_does_not_want_the_first(
+    code: int,
+) -> None:
+    tokens = Tokens(TOKEN)
+    mechanisms = (OAuthBearer(USER, tokens), XOAuth2(USER, tokens))
+    refusing = asking(AUTH=[b"%d no\r\n" % code, b"235 welcome\r\n"])
+    async with serving(refusing) as server:
+        async with client_of(server, *mechanisms) as client:
+            await send(client)
+        assert server.heard[0].lines[2] == line(TOKEN)
+        assert len(server.heard) == 1
