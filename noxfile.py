@@ -137,7 +137,15 @@ def docs(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Talk to the real servers; one that is not installed is a failure."""
     install(session, "test")
-    session.run("pytest", "-m", "interop", env={"ESMTP_REQUIRE_INTEROP": "1"})
+    required = {"ESMTP_REQUIRE_INTEROP": "1"}
+    session.run("pytest", "-m", "interop and not kerberos", env=required)
+
+
+@nox.session
+def kerberos(session: nox.Session) -> None:
+    """Authenticate by tickets of a real KDC; the first build takes minutes."""
+    install(session, "kerberos")
+    session.run("pytest", "-m", "kerberos", env={"ESMTP_REQUIRE_INTEROP": "1"})
 
 
 @nox.session(venv_backend="none")

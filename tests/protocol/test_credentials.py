@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import traceback
 from base64 import b64encode
+from contextlib import suppress
 
 import pytest
 
@@ -217,3 +218,44 @@ def test_U12_no_variable_in_a_traceback_shows_them(
     secrets = ("secret", "c2VjcmV0", PLAIN_LINE[:-4], "AHNlY3JldH", CRAM_LINE[:-4])
     for secret in secrets:
         assert secret not in shown.replace("Secret('***')", "")
+
+
+class Careless:
+    """A mechanism of anybody's, which keeps a secret in a variable."""
+
+    names = ("CARELESS",)
+
+    def respond(self, _channel: Channel) -> Responses:
+        password = "secret"
+        try:
+            yield password.encode()
+        except AuthenticationFailed as refusal:
+            refusal.details = {"status": "expired"}
+            raise
+
+
+@pytest.mark.parametrize("code", [432, 535])
+def test_U12_a_mechanism_is_told_of_its_refusal_and_not_shown(code: int) -> None:
+    opening = Opening("client.test", secure=True, mechanisms=[Careless()])
+    auth = Turn("AUTH CARELESS c2VjcmV0", f"{code} no")
+    error = fail(opening, hello("AUTH CARELESS"), auth)
+    assert error.mechanism == "CARELESS"
+    assert error.details == {"status": "expired"}
+    assert str(error) == f"the server refused AUTH: {code} no (status=expired)"
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    assert "password" not in {
+        name for frame in told.stack for name in frame.locals or ()
+    }
+
+
+def test_a_mechanism_that_takes_a_refusal_for_nothing_is_refused_all_the_same() -> None:
+    class Deaf(Careless):
+        def respond(self, _channel: Channel) -> Responses:
+            with suppress(AuthenticationFailed):
+                yield b"secret"
+            yield b"more"
+
+    opening = Opening("client.test", secure=True, mechanisms=[Deaf()])
+    auth = Turn("AUTH CARELESS c2VjcmV0", "535 no")
+    error = fail(opening, hello("AUTH CARELESS"), auth)
+    assert str(error) == "the server refused AUTH: 535 no"

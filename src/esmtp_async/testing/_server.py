@@ -57,8 +57,9 @@ class SMTPServer(Host):
             starttls: offer STARTTLS (RFC 3207). TLS needs the extra `testing`.
             users: user name to password; AUTH (RFC 4954) is offered if there are any.
             mechanisms: those that are offered, of PLAIN, LOGIN, CRAM-MD5, EXTERNAL,
-                ANONYMOUS, and SCRAM-SHA-1, -256 and -512, which need the extra `scram`.
-                Names with `-PLUS` are offered under TLS alone.
+                ANONYMOUS, OAUTHBEARER and XOAUTH2, whose tokens are the passwords, and
+                SCRAM-SHA-1, -256 and -512, which need the extra `scram`. Names with
+                `-PLUS` are offered under TLS alone.
             require_auth: refuse MAIL without authentication.
             auth_needs_tls: offer and take AUTH only under TLS.
             extensions: the lines of the EHLO reply besides STARTTLS and AUTH.
