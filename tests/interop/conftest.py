@@ -1,0 +1,42 @@
+"""The servers: each is started once, when the first test asks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from ._dovecot import DovecotServer
+from ._exim import EximServer
+from ._postfix import PostfixServer
+from ._private import PrivateServer
+
+
+def require(kind: type[PrivateServer]) -> None:
+    """Skip where a server cannot run, and say why; fail where it must run."""
+    if reason := kind.unavailable():
+        if os.environ.get("ESMTP_REQUIRE_INTEROP"):
+            pytest.fail(f"a real {kind.NAME} is required here: {reason}")
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def postfix() -> Iterator[PostfixServer]:
+    require(PostfixServer)
+    with PostfixServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def dovecot() -> Iterator[DovecotServer]:
+    require(DovecotServer)
+    with DovecotServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def exim() -> Iterator[EximServer]:
+    require(EximServer)
+    with EximServer() as server:
+        yield server
