@@ -97,7 +97,7 @@ username_attribute = sub
 _PASSED_ON = re.compile(rb"Received: .*\r\n(?:[ \t].*\r\n)*")
 _STORED = re.compile(
     rb"Return-Path: .*\n"
-    rb"Delivered-To: (?P<address>.*)\n"
+    rb"(?:Delivered-To: .*\n)?"  # of one who is alone
     rb"Received: .*\n(?:[ \t].*\n)*",
 )
 
@@ -135,8 +135,9 @@ class DovecotServer(PrivateServer):
         self._running.close()
 
     def stored_in(self, mailbox: str) -> list[bytes]:
-        """Return what was delivered by LMTP, as `stored` does."""
-        return self._read_maildir(self._root / "mail" / mailbox, _STORED, mailbox)
+        """Return what was delivered by LMTP, oldest first, without trace fields."""
+        maildir = self._root / "mail" / mailbox
+        return [mail for _, mail in self._read_maildir(maildir, _STORED)]
 
     def failed_logins(self) -> int:
         """Sum up "auth failed, 1 attempts in 0 secs"."""

@@ -168,7 +168,11 @@ class EximServer(PrivateServer):
 
     def _delivered(self, address: str) -> list[bytes]:
         """Return mail by its Envelope-to, trace fields cut off."""
-        return self._read_maildir(self._root / "mail", _TRACE, address)
+        return [
+            mail
+            for fields, mail in self._read_maildir(self._root / "mail", _TRACE)
+            if fields["address"] == address.encode()
+        ]
 
 
 def _program() -> Path | None:

@@ -227,7 +227,11 @@ class PostfixServer(PrivateServer):
         fields has got an empty line in front, and a first line "From ..." the name
         X-Mailbox-Line.
         """
-        return self._read_maildir(self._root / "mail/all", _TRACE, address)
+        return [
+            mail
+            for fields, mail in self._read_maildir(self._root / "mail/all", _TRACE)
+            if fields["address"] == address.encode()
+        ]
 
 
 def _is_accepted(file: Path) -> bool:

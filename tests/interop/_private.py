@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -46,13 +46,13 @@ class PrivateServer(ABC):
         self.host = _installed.HOST
         self.submission_port, self.smtps_port = _installed.free_ports(2)
         self.username = "alice"
-        self.password = secrets.token_urlsafe(16)
+        self.password = f"p\u00e4ss w\u00f6rd {secrets.token_urlsafe(16)}"
         # Not below a directory of the test's: the servers' users cannot get into
         # those, and the path of a unix socket must be short.
         name = f"{self.NAME.lower()}-{secrets.token_hex(8)}"
         self._root = Path(tempfile.gettempdir(), name)
         self._leader: subprocess.Popen[bytes] | None = None
-        self._mail: dict[str, bytes] = {}
+        self._read: dict[Path, bytes] = {}
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -177,25 +177,18 @@ class PrivateServer(ABC):
         self,
         maildir: Path,
         trace: re.Pattern[bytes],
-        address: str,
-    ) -> list[bytes]:
-        """Return a recipient's mail, oldest first; each file is read once.
+    ) -> Iterator[tuple[re.Match[bytes], bytes]]:
+        """Yield the trace fields of stored mail, and the mail without, oldest first.
 
-        The expression describes the trace fields, which are cut off, and in a group
-        `address` the recipient's.  A maildir ends lines with LF, so each LF becomes
-        CRLF.
+        The expression describes the fields.  A maildir ends lines with LF, so each LF
+        of the mail becomes CRLF.
         """
         files = (maildir / "new").glob("*")
         for file in sorted(files, key=lambda file: file.stat().st_mtime_ns):
-            if file.name not in self._mail:
-                self._mail[file.name] = file.read_bytes()
-        wanted = address.encode()
-        found = ((trace_fields(trace, octets), octets) for octets in self._mail.values())
-        return [
-            octets[fields.end() :].replace(b"\n", b"\r\n")
-            for fields, octets in found
-            if fields["address"] == wanted
-        ]
+            if file not in self._read:
+                self._read[file] = file.read_bytes()
+            fields = trace_fields(trace, self._read[file])
+            yield fields, self._read[file][fields.end() :].replace(b"\n", b"\r\n")
 
     def _certify(self) -> None:
         """Write `ca.pem`, and the key and certificate of the server in `server.pem`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 
@@ -11,6 +12,12 @@ from ._dovecot import DovecotServer
 from ._exim import EximServer
 from ._postfix import PostfixServer
 from ._private import PrivateServer
+
+SERVERS: Final = (PostfixServer, DovecotServer, EximServer)
+
+each_server: Final = pytest.mark.parametrize(
+    "server", [pytest.param(kind, id=kind.NAME) for kind in SERVERS], indirect=True
+)
 
 
 def require(kind: type[PrivateServer]) -> None:
@@ -40,3 +47,11 @@ def exim() -> Iterator[EximServer]:
     require(EximServer)
     with EximServer() as server:
         yield server
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> PrivateServer:
+    """Give the server of the kind that a test is parametrised with."""
+    found = request.getfixturevalue(request.param.NAME.lower())
+    assert isinstance(found, PrivateServer)
+    return found

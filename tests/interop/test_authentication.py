@@ -25,6 +25,7 @@ from ._installed import wait_for
 from ._mail import as_sent, client, full_message, mailbox, stored
 from ._postfix import PostfixServer
 from ._private import PrivateServer
+from .conftest import SERVERS
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
@@ -32,7 +33,6 @@ MECHANISMS: Final[dict[str, Callable[[str, str], Mechanism]]] = {
     "PLAIN": Plain,
     "LOGIN": Login,
 }
-SERVERS: Final = (PostfixServer, DovecotServer, EximServer)
 
 # Who refuses with which words.
 REFUSALS: Final = {
@@ -43,18 +43,15 @@ REFUSALS: Final = {
 
 each_mechanism: Final = pytest.mark.parametrize(
     ("server", "mechanism"),
-    [(kind, name) for kind in SERVERS for name in kind.MECHANISMS if name in MECHANISMS],
+    [
+        pytest.param(kind, name, id=f"{kind.NAME}-{name}")
+        for kind in SERVERS
+        for name in kind.MECHANISMS
+        if name in MECHANISMS
+    ],
     indirect=["server"],
-    ids=str,
 )
 each_security: Final = pytest.mark.parametrize("security", ["starttls", "tls"])
-
-
-@pytest.fixture
-def server(request: pytest.FixtureRequest) -> PrivateServer:
-    found = request.getfixturevalue(request.param.NAME.lower())
-    assert isinstance(found, PrivateServer)
-    return found
 
 
 def attempts(events: list[Event]) -> list[str]:
@@ -94,7 +91,8 @@ async def test_a_wrong_password_is_final(
     wrong = MECHANISMS[mechanism](server.username, "not it")
     right = [
         MECHANISMS[name](server.username, server.secret(name))
-        for name in server.MECHANISMS if name in MECHANISMS
+        for name in server.MECHANISMS
+        if name in MECHANISMS
     ]
     bob, before = mailbox(), server.failed_logins()
     message = full_message(bob, bcc=mailbox())

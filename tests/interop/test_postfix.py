@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from copy import deepcopy
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Final, Unpack
 
 import anyio
 import pytest
@@ -18,16 +14,12 @@ from anyio import to_thread
 
 from esmtp_async import (
     AuthenticationFailed,
-    ClientOptions,
     CommandSent,
     ConnectFailed,
     ConnectionLost,
     ConnectionOpened,
     Event,
-    Login,
-    Mechanism,
     Outcome,
-    Plain,
     Recipient,
     RecipientsRefused,
     SMTPClient,
@@ -38,34 +30,6 @@ from ._mail import PICTURE, SENDER, as_sent, client, full_message, mailbox, stor
 from ._postfix import BUSY, REFUSED, PostfixServer
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
-
-
-@everywhere
-@pytest.mark.parametrize("pipelining", ["off", "conformant", "eager"])
-@pytest.mark.parametrize("mechanism", [Login, Plain, None])
-@pytest.mark.parametrize("security", ["starttls", "tls"])
-async def test_a_message_with_everything_is_stored_as_it_was_sent(
-    postfix: PostfixServer,
-    security: str,
-    mechanism: Callable[[str, str], Mechanism] | None,
-    pipelining: str,
-) -> None:
-    bob, hidden = mailbox(), mailbox()
-    message = full_message(bob, bcc=hidden)
-    before = message.as_bytes()
-    async with client(
-        postfix, mechanism, security=security, pipelining=pipelining
-    ) as sending:
-        receipt = await sending.send(message)
-    assert receipt.accepted == (bob, hidden)
-    assert receipt.tls is not None
-    assert receipt.tls.version in {"TLSv1.2", "TLSv1.3"}
-    assert receipt.queue_id is not None
-    assert receipt.queue_id in postfix.log()
-    assert message.as_bytes() == before
-    for address in (bob, hidden):
-        assert await stored(postfix, address) == [as_sent(message)]
-    assert b"Bcc" not in as_sent(message)
 
 
 @everywhere
