@@ -68,6 +68,10 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._sasl import Mechanism as Mechanism
     from esmtp_async.protocol._sasl import Plain as Plain
     from esmtp_async.protocol._sasl import Secret as Secret
+    from esmtp_async.protocol._scram import Scram as Scram
+    from esmtp_async.protocol._scram import ScramSHA1 as ScramSHA1
+    from esmtp_async.protocol._scram import ScramSHA256 as ScramSHA256
+    from esmtp_async.protocol._scram import ScramSHA512 as ScramSHA512
 
 __all__ = [
     "AuthenticationFailed",
@@ -104,6 +108,10 @@ __all__ = [
     "ReplyReceived",
     "SMTPClient",
     "SMTPError",
+    "Scram",
+    "ScramSHA1",
+    "ScramSHA256",
+    "ScramSHA512",
     "Secret",
     "Security",
     "SendOptions",
@@ -136,6 +144,7 @@ _HOMES = (
     "protocol._outcomes",
     "protocol._replies",
     "protocol._sasl",
+    "protocol._scram",
 )
 
 if not TYPE_CHECKING:  # where types are checked, only what is imported exists

@@ -68,9 +68,10 @@ class SMTPClient:
     `server_hostname` (the host, unless given) and with `ssl_context` (the
     system's trust, unless given).
 
-    `username` and `password` authenticate by the first offered of PLAIN and
-    LOGIN; `auth` names mechanisms instead. Credentials go out only under TLS
-    or over a unix socket, unless `allow_plaintext_auth`.
+    `username` and `password` authenticate by the first offered of SCRAM (the
+    strongest, and -PLUS first; it needs the extra `scram`), PLAIN and LOGIN;
+    `auth` names mechanisms instead. Credentials go out only under TLS or over
+    a unix socket, unless `allow_plaintext_auth`.
 
     `client_hostname` is what EHLO says: this machine's full name if it has one,
     else its address. `connect` makes the byte stream instead of a TCP

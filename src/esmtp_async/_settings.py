@@ -24,6 +24,7 @@ from esmtp_async.protocol._addresses import domain_or_literal
 from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.protocol._exchange import StartTLSPolicy
 from esmtp_async.protocol._sasl import Login, Mechanism, Plain, Secret
+from esmtp_async.protocol._scram import Scram, Unavailable
 
 
 class Pipelining(StrEnum):
@@ -254,7 +255,11 @@ def _mechanisms(options: ClientOptions, target: Target) -> tuple[Mechanism, ...]
         msg = f"{missing} is missing: username and password belong together"
         raise InvalidInput(msg)
     secret = Secret(password)
-    return (Plain(username, secret), Login(username, secret))
+    in_clear = (Plain(username, secret), Login(username, secret))
+    try:
+        return (Scram(username, secret), *in_clear)
+    except InvalidInput as problem:
+        return (*in_clear, Unavailable(Scram.names, str(problem)))
 
 
 def _checked(mechanisms: tuple[Mechanism, ...]) -> tuple[Mechanism, ...]:

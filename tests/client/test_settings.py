@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Final
 
 import pytest
@@ -13,6 +14,7 @@ from esmtp_async import (
     Login,
     Pipelining,
     Plain,
+    Scram,
     Security,
     Stage,
     Timeouts,
@@ -107,7 +109,7 @@ def test_a_url_with_everything() -> None:
     }
     assert settings.pipelining is Pipelining.EAGER
     names = [name for mechanism in settings.mechanisms for name in mechanism.names]
-    assert names == ["PLAIN", "LOGIN"]
+    assert names == [*Scram.names, "PLAIN", "LOGIN"]
     assert "'p'" not in repr(settings)
 
 
@@ -158,13 +160,26 @@ def test_what_is_said_twice_must_agree(
 def test_what_is_said_twice_and_agrees() -> None:
     agreeing: ClientOptions = {"username": "a", "password": "b", "security": "tls"}
     settings = resolve("smtps://a:b@h:1", 1, agreeing)
-    assert settings.mechanisms[0].names == ("PLAIN",)
+    assert settings.mechanisms[0].names == Scram.names
 
 
 def test_half_of_the_credentials_may_stand_beside_the_url() -> None:
     settings = resolve("smtp://a@h", None, {"password": "b"})
     names = [name for mechanism in settings.mechanisms for name in mechanism.names]
-    assert names == ["PLAIN", "LOGIN"]
+    assert names == [*Scram.names, "PLAIN", "LOGIN"]
+
+
+def test_without_scramp_scram_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scramp", None)
+    settings = resolve("smtp://a:b@h", None, {})
+    names = [name for mechanism in settings.mechanisms for name in mechanism.names]
+    assert names == ["PLAIN", "LOGIN", *Scram.names]
+
+
+def test_so_it_does_where_it_cannot_say_the_password() -> None:
+    settings = resolve("h", None, {"username": "a", "password": "\N{KEY}"})
+    names = [name for mechanism in settings.mechanisms for name in mechanism.names]
+    assert names == ["PLAIN", "LOGIN", *Scram.names]
 
 
 def test_lmtp_keeps_off_port_25() -> None:

@@ -57,6 +57,10 @@ from esmtp_async.protocol._sasl import Mechanism as Mechanism
 from esmtp_async.protocol._sasl import Plain as Plain
 from esmtp_async.protocol._sasl import Responses as Responses
 from esmtp_async.protocol._sasl import Secret as Secret
+from esmtp_async.protocol._scram import Scram as Scram
+from esmtp_async.protocol._scram import ScramSHA1 as ScramSHA1
+from esmtp_async.protocol._scram import ScramSHA256 as ScramSHA256
+from esmtp_async.protocol._scram import ScramSHA512 as ScramSHA512
 from esmtp_async.protocol._session import CLOSED as CLOSED
 from esmtp_async.protocol._session import LOST as LOST
 from esmtp_async.protocol._session import NEED_DATA as NEED_DATA

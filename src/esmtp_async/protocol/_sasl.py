@@ -94,11 +94,12 @@ class Mechanism(Protocol):
         ...
 
 
-def _refuse(problem: str) -> NoReturn:
+def refuse(problem: str) -> NoReturn:
+    """End an authentication that cannot go well."""
     raise AuthenticationFailed(problem, command="AUTH", stage=Stage.AUTH)
 
 
-def _problem(text: object) -> str:
+def problem_with(text: object) -> str:
     """Tell why this cannot be said; "" where it can."""
     if not isinstance(text, str):
         return f"is of type {type(text).__name__}, not str"
@@ -110,16 +111,16 @@ def _problem(text: object) -> str:
     return "holds a NUL" if holds_nul else ""
 
 
-class _Credentials:
-    """A user name and a password, checked; the base of PLAIN and LOGIN."""
+class Credentials:
+    """A user name and a password, checked; the base of what says them."""
 
     def __init__(self, username: str, password: str | Secret) -> None:
         self.username = username
         self._password = password if isinstance(password, Secret) else Secret(password)
         del password  # from here on no traceback with variables shows it
         for what, problem in (
-            ("username", _problem(username)),
-            ("password", _problem(self._password.reveal())),
+            ("username", problem_with(username)),
+            ("password", problem_with(self._password.reveal())),
         ):
             if problem:
                 msg = f"the {what} {problem}"
@@ -129,7 +130,7 @@ class _Credentials:
         return f"{type(self).__name__}({self.username!r}, {self._password!r})"
 
 
-class Plain(_Credentials):
+class Plain(Credentials):
     """PLAIN: everything in one line (RFC 4616)."""
 
     names: tuple[str, ...] = ("PLAIN",)
@@ -139,7 +140,7 @@ class Plain(_Credentials):
         yield f"\0{self.username}\0{self._password.reveal()}".encode()
 
 
-class Login(_Credentials):
+class Login(Credentials):
     """LOGIN: user name and password to two prompts (draft-murchison-sasl-login-00).
 
     Servers word the prompts as they like, so their order decides; but a prompt
@@ -152,10 +153,10 @@ class Login(_Credentials):
         """Wait for both prompts in turn."""
         prompt = yield None
         if prompt is None or _asks_for(prompt, b"pass"):
-            _refuse("LOGIN: the server did not ask for the user name first")
+            refuse("LOGIN: the server did not ask for the user name first")
         prompt = yield self.username.encode()
         if prompt is None or _asks_for(prompt, b"user"):
-            _refuse("LOGIN: the server did not ask for the password after the name")
+            refuse("LOGIN: the server did not ask for the password after the name")
         yield self._password.reveal().encode()
 
 
