@@ -49,13 +49,8 @@ service submission-login {{
     ssl = yes
   }}
 }}
-service lmtp {{
-  inet_listener lmtp {{
-    port = {lmtp}
-  }}
-}}
 
-# AUTH over TLS only. A wrong password is told at once, however many there were.
+# AUTH over TLS only. A wrong password is told as soon as it is known.
 ssl = required
 ssl_cert = <{root}/server.pem
 ssl_key = <{root}/server.pem
@@ -103,7 +98,7 @@ _STORED = re.compile(
 
 
 class DovecotServer(PrivateServer):
-    """Dovecot's submission service, and LMTP for `mailboxes` on `lmtp_port`.
+    """Dovecot's submission service, and LMTP for `mailboxes` at `lmtp_socket`.
 
     Submitted mail is passed on to a model server, and read there.  The user's token
     is a JWT, which Dovecot checks by itself.
@@ -117,11 +112,15 @@ class DovecotServer(PrivateServer):
 
     def __init__(self) -> None:
         super().__init__()
-        (self.lmtp_port,) = _installed.free_ports(1)
         self.mailboxes = (f"bob@{DOMAIN}", f"carol@{DOMAIN}")
         self._key = secrets.token_bytes(32)
         self._relay = SMTPServer()
         self._running = ExitStack()
+
+    @property
+    def lmtp_socket(self) -> Path:
+        """The unix socket on which it speaks LMTP."""
+        return self._root / "run/lmtp"
 
     def secret(self, mechanism: str) -> str:
         """Give the token to the two mechanisms that take one."""
@@ -184,7 +183,6 @@ class DovecotServer(PrivateServer):
             domain=DOMAIN,
             submission=self.submission_port,
             smtps=self.smtps_port,
-            lmtp=self.lmtp_port,
             relay=self._relay.port,
             mechanisms=" ".join(self.MECHANISMS).lower(),
         )

@@ -88,12 +88,7 @@ class PrivateServer(ABC):
             self._root.chmod(0o755)
             self._certify()
             leader = self._leader = self._launch()
-            _installed.wait_for(
-                lambda: leader.poll() is not None or self._greets(),
-                _START_SECONDS,
-            )
-            if not self._greets():
-                raise RuntimeError(f"{self.NAME} does not greet")
+            self._wait_for_greetings(leader)
         except BaseException as error:
             error.add_note(self.log())
             self.stop()
@@ -198,6 +193,14 @@ class PrivateServer(ABC):
         private = self._root / "server.pem"
         private.touch(0o600)
         server.private_key_and_cert_chain_pem.write_to_path(private)
+
+    def _wait_for_greetings(self, leader: subprocess.Popen[bytes]) -> None:
+        _installed.wait_for(
+            lambda: leader.poll() is not None or self._greets(),
+            _START_SECONDS,
+        )
+        if not self._greets():
+            raise RuntimeError(f"{self.NAME} does not greet")
 
     def _greets(self) -> bool:
         trust = ssl.create_default_context(cafile=self.ca_pem)

@@ -25,7 +25,7 @@ async def test_each_mailbox_gets_the_message(
     message = full_message(bob, nobody, carol, bcc=mailbox())
     before = len(dovecot.stored_in(bob)), len(dovecot.stored_in(carol))
     context = ssl.create_default_context(cafile=str(dovecot.ca_pem))
-    server = f"lmtp://{dovecot.host}:{dovecot.lmtp_port}"
+    server = f"lmtp+unix://{dovecot.lmtp_socket}"
     async with SMTPClient(server, security=security, ssl_context=context) as sending:
         receipt = await sending.send(message, recipients=[bob, nobody, carol])
         assert receipt.accepted == (bob, carol)
