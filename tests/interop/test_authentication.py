@@ -16,6 +16,8 @@ from esmtp_async import (
     Login,
     Mechanism,
     Plain,
+    ScramSHA1,
+    ScramSHA256,
 )
 from tests.backends import everywhere
 
@@ -32,6 +34,8 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 MECHANISMS: Final[dict[str, Callable[[str, str], Mechanism]]] = {
     "PLAIN": Plain,
     "LOGIN": Login,
+    "SCRAM-SHA-1": ScramSHA1,
+    "SCRAM-SHA-256": ScramSHA256,
 }
 
 # Who refuses with which words.
@@ -88,7 +92,7 @@ async def test_a_wrong_password_is_final(
 ) -> None:
     """No other mechanism is tried, though it would do; and the next client may send."""
     events: list[Event] = []
-    wrong = MECHANISMS[mechanism](server.username, "not it")
+    wrong = MECHANISMS[mechanism](server.username, "not-it")
     right = [
         MECHANISMS[name](server.username, server.secret(name))
         for name in server.MECHANISMS
