@@ -15,7 +15,7 @@ ROOT: Final = Path(esmtp_async.__file__ or "").parent
 
 #: From the ground up; files of one line may not import each other.
 LAYERS: Final = """
-    protocol._replies
+    protocol._replies protocol._redaction
     protocol._outcomes
     protocol._exceptions
     protocol._grammar protocol._asks

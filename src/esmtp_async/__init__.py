@@ -61,9 +61,13 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._outcomes import Outcome as Outcome
     from esmtp_async.protocol._outcomes import RecipientResult as RecipientResult
     from esmtp_async.protocol._outcomes import Stage as Stage
+    from esmtp_async.protocol._redaction import Sealed as Sealed
     from esmtp_async.protocol._replies import EnhancedStatus as EnhancedStatus
     from esmtp_async.protocol._replies import Reply as Reply
     from esmtp_async.protocol._replies import Severity as Severity
+    from esmtp_async.protocol._sasl import Anonymous as Anonymous
+    from esmtp_async.protocol._sasl import CramMD5 as CramMD5
+    from esmtp_async.protocol._sasl import External as External
     from esmtp_async.protocol._sasl import Login as Login
     from esmtp_async.protocol._sasl import Mechanism as Mechanism
     from esmtp_async.protocol._sasl import Plain as Plain
@@ -74,6 +78,7 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._scram import ScramSHA512 as ScramSHA512
 
 __all__ = [
+    "Anonymous",
     "AuthenticationFailed",
     "ClientOptions",
     "CommandSent",
@@ -82,9 +87,11 @@ __all__ = [
     "ConnectionLost",
     "ConnectionOpened",
     "ContentRefused",
+    "CramMD5",
     "EnhancedStatus",
     "Event",
     "Extensions",
+    "External",
     "GreetingRefused",
     "HelloRefused",
     "InvalidInput",
@@ -112,6 +119,7 @@ __all__ = [
     "ScramSHA1",
     "ScramSHA256",
     "ScramSHA512",
+    "Sealed",
     "Secret",
     "Security",
     "SendOptions",
@@ -142,6 +150,7 @@ _HOMES = (
     "protocol._exceptions",
     "protocol._extensions",
     "protocol._outcomes",
+    "protocol._redaction",
     "protocol._replies",
     "protocol._sasl",
     "protocol._scram",

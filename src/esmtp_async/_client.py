@@ -70,8 +70,10 @@ class SMTPClient:
 
     `username` and `password` authenticate by the first offered of SCRAM (the
     strongest, and -PLUS first; it needs the extra `scram`), PLAIN and LOGIN;
-    `auth` names mechanisms instead. Credentials go out only under TLS or over
-    a unix socket, unless `allow_plaintext_auth`.
+    `auth` names mechanisms instead. The first offered one is used; the next
+    only if the server refuses the mechanism itself (504, 534), and never a
+    weaker one. Credentials go out only under TLS or over a unix socket, unless
+    `allow_plaintext_auth`.
 
     `client_hostname` is what EHLO says: this machine's full name if it has one,
     else its address. `connect` makes the byte stream instead of a TCP

@@ -195,11 +195,17 @@ class Connection:
         await self._flush(flight)
 
     def _next_step(self) -> Command | Ask | Fetch | Compute | None:
-        answer, self._answer = self._answer, None
         try:
-            return next(self._steps) if answer is None else self._steps.send(answer)
+            if self._answer is None:
+                return next(self._steps)
+            return self._steps.send(self._take_answer(self._answer))
         except StopIteration:
             return None
+
+    def _take_answer(self, answer: bytes) -> bytes:
+        """Give it away: a token must not be seen in the variables of a frame."""
+        self._answer = None
+        return answer
 
     def _send(self, command: Command) -> bytes:
         wire = self.session.send(command, self._exchange)

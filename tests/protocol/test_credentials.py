@@ -7,7 +7,17 @@ from base64 import b64encode
 
 import pytest
 
-from esmtp_async.protocol import Login, Opening, Plain, Session, Stage, StartTLSPolicy
+from esmtp_async.protocol import (
+    Channel,
+    Login,
+    Opening,
+    Plain,
+    Reply,
+    Responses,
+    Session,
+    Stage,
+    StartTLSPolicy,
+)
 from esmtp_async.protocol._exceptions import AuthenticationFailed
 from tests.protocol.dialogue import GREETING, Turn, converse, hello
 from tests.protocol.test_authentication import CANCELLED, LOGIN_STEPS
@@ -37,10 +47,91 @@ def test_the_first_of_ours_that_is_offered_is_taken(offered: str) -> None:
     hold(opening, hello(offered), *LOGIN_STEPS)
 
 
-def test_U2_no_other_is_tried_after_it() -> None:
+class Named:
+    """A mechanism that says one thing, under these names."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def respond(self, _channel: Channel) -> Responses:
+        yield b"x"
+
+
+def turns_to(*steps: str) -> list[Turn]:
+    """Give AUTH by the mechanism, and the code of its reply, for each step."""
+    pairs = (step.split() for step in steps)
+    return [Turn(f"AUTH {name} eA==", f"{code} said") for name, code in pairs]
+
+
+STRONGER = [
+    ("PLAIN", "LOGIN"),
+    ("LOGIN", "PLAIN"),
+    ("OAUTHBEARER", "XOAUTH2"),
+    ("PLAIN", "CRAM-MD5"),
+    ("CRAM-MD5", "SCRAM-SHA-1"),
+    ("SCRAM-SHA-1", "SCRAM-SHA-256"),
+    ("SCRAM-SHA-256", "SCRAM-SHA-512"),
+    ("SCRAM-SHA-512", "SCRAM-SHA-1-PLUS"),
+    ("SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS"),
+    ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-512-PLUS"),
+    ("SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"),
+]
+UNRELATED = [("CUSTOM", "PLAIN"), ("PLAIN", "CUSTOM"), ("CUSTOM", "CUSTOM")]
+WEAKER = [pair[::-1] for pair in STRONGER[3:]]
+
+
+def opening_with(*names: str) -> Opening:
+    mechanisms = [Named(name) for name in names]
+    return Opening(
+        "client.test", secure=True, mechanisms=mechanisms, peer_certificate=b"der"
+    )
+
+
+@pytest.mark.parametrize("pair", STRONGER)
+@pytest.mark.parametrize("code", [504, 534])
+def test_U2_one_as_strong_is_tried_where_the_mechanism_is_refused(
+    pair: tuple[str, str], code: int
+) -> None:
+    first, second = pair
+    said = turns_to(f"{first} {code}", f"{second} 235")
+    hold(opening_with(first, second), hello(f"AUTH {second} {first}"), *said)
+
+
+@pytest.mark.parametrize("pair", [*WEAKER, *UNRELATED])
+@pytest.mark.parametrize("code", [504, 534])
+def test_U2_none_that_is_weaker_or_unknown(pair: tuple[str, str], code: int) -> None:
+    first, second = pair
+    offer = hello(f"AUTH {first} {second}")
+    error = fail(opening_with(first, second), offer, *turns_to(f"{first} {code}"))
+    assert error.reply == Reply(code, (b"said",))
+
+
+@pytest.mark.parametrize("code", [432, 454, 500, 501, 503, 530, 535, 538])
+def test_U2_nor_any_where_something_else_is_refused(code: int) -> None:
+    error = fail(
+        opening_with("PLAIN", "CRAM-MD5"),
+        hello("AUTH PLAIN CRAM-MD5"),
+        *turns_to(f"PLAIN {code}"),
+    )
+    assert error.reply == Reply(code, (b"said",))
+    assert error.temporary is (code < 500)
+
+
+def test_U2_only_what_is_offered_and_as_strong_as_the_last() -> None:
+    names = ("CRAM-MD5", "PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "CRAM-MD5")
+    said = turns_to("CRAM-MD5 504", "SCRAM-SHA-256 534")
+    error = fail(
+        opening_with(*names), hello("AUTH PLAIN CRAM-MD5 SCRAM-SHA-256"), *said
+    )
+    assert error.reply == Reply(534, (b"said",))
+
+
+@pytest.mark.parametrize("code", [504, 534])
+def test_U2_none_once_a_challenge_was_answered(code: int) -> None:
     opening = Opening("client.test", secure=True, mechanisms=MECHANISMS)
-    unknown = Turn("AUTH LOGIN", "504 unknown mechanism")
-    assert fail(opening, hello("AUTH PLAIN LOGIN"), unknown).reply is not None
+    late = Turn(LOGIN_STEPS[2].client, f"{code} said")
+    error = fail(opening, hello("AUTH PLAIN LOGIN"), *LOGIN_STEPS[:2], late)
+    assert error.reply == Reply(code, (b"said",))
 
 
 @pytest.mark.parametrize(

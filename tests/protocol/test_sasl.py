@@ -11,7 +11,17 @@ from collections.abc import Callable
 
 import pytest
 
-from esmtp_async.protocol import Auth, Channel, Login, Mechanism, Plain, Secret
+from esmtp_async.protocol import (
+    Anonymous,
+    Auth,
+    Channel,
+    CramMD5,
+    External,
+    Login,
+    Mechanism,
+    Plain,
+    Secret,
+)
 from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
 
 PASSWORD = "correct horse"
@@ -104,11 +114,93 @@ def test_a_mechanism_may_be_used_again(mechanism: type[Plain | Login]) -> None:
 
 
 def test_the_mechanisms_have_their_registered_names() -> None:
-    mechanisms: list[Mechanism] = [Plain("a", "b"), Login("a", "b")]
-    assert [mechanism.names for mechanism in mechanisms] == [("PLAIN",), ("LOGIN",)]
+    mechanisms: list[Mechanism] = [
+        *(Plain("a", "b"), Login("a", "b"), CramMD5("a", "b")),
+        *(External(), Anonymous()),
+    ]
+    names = ["PLAIN", "LOGIN", "CRAM-MD5", "EXTERNAL", "ANONYMOUS"]
+    assert [mechanism.names for mechanism in mechanisms] == [(name,) for name in names]
 
 
-@pytest.mark.parametrize("mechanism", [Plain, Login])
+def test_cram_md5_is_the_example_of_its_rfc() -> None:
+    """RFC 2195 §2: tim, tanstaaftanstaaf."""
+    responses = CramMD5("tim", "tanstaaftanstaaf").respond(CHANNEL)
+    assert next(responses) is None
+    challenge = b"<1896.697170952@postoffice.reston.mci.net>"
+    assert responses.send(challenge) == b"tim b913a602c7eda7a495b4e6e7334d3890"
+    with pytest.raises(StopIteration):
+        responses.send(None)
+
+
+def test_cram_md5_needs_a_challenge() -> None:
+    responses = CramMD5("alice", PASSWORD).respond(CHANNEL)
+    next(responses)
+    with pytest.raises(AuthenticationFailed, match="without a challenge"):
+        responses.send(None)
+
+
+@pytest.mark.parametrize("authzid", ["", "alice", "älice@mail.test"])
+def test_external_says_whom_to_act_for(authzid: str) -> None:
+    responses = External(authzid).respond(CHANNEL)
+    assert next(responses) == authzid.encode()
+    with pytest.raises(StopIteration):
+        responses.send(None)
+    assert repr(External(authzid)) == f"External({authzid!r})"
+
+
+def test_external_for_oneself_is_an_equals_sign() -> None:
+    initial = next(External().respond(CHANNEL))
+    assert isinstance(initial, bytes)
+    assert Auth("EXTERNAL", initial).wire == b"AUTH EXTERNAL =\r\n"
+
+
+def test_anonymous_is_the_example_of_its_rfc() -> None:
+    """RFC 4505 §4: sirhc."""
+    responses = Anonymous("sirhc").respond(CHANNEL)
+    assert next(responses) == b"sirhc"
+    with pytest.raises(StopIteration):
+        responses.send(None)
+
+
+@pytest.mark.parametrize(
+    "trace", ["", "x" * 255, "Grüße an alle", f"{'a' * 180}@{'b.' * 30}test"]
+)
+def test_a_trace_is_a_word_or_an_address(trace: str) -> None:
+    assert next(Anonymous(trace).respond(CHANNEL)) == trace.encode()
+    assert repr(Anonymous(trace)) == f"Anonymous({trace!r})"
+
+
+@pytest.mark.parametrize(
+    ("trace", "why"),
+    [
+        ("x" * 256, "more than 255 characters"),
+        ("a@", "no mail address"),
+        ("a@b@c", "no mail address"),
+        ("a\r\nb", "prohibited"),
+        ("a\x7fb", "prohibited"),
+        ("a\u2028b", "prohibited"),
+        ("a\u202eb", "prohibited"),
+        ("a\ue000b", "prohibited"),
+        ("a\ufffdb", "prohibited"),
+        ("a\ufdd0b", "prohibited"),
+        ("a\U000e0001b", "prohibited"),
+        ("a\0b", "holds a NUL"),
+        ("\ud800", "cannot be encoded"),
+        (5, "is of type int"),
+    ],
+)
+def test_what_is_no_trace_is_refused(trace: str, why: str) -> None:
+    with pytest.raises(InvalidInput, match=f"the trace .*{why}"):
+        Anonymous(trace)
+
+
+@pytest.mark.parametrize(("authzid", "why"), [("a\0", "NUL"), (None, "of type")])
+def test_U14_what_is_no_authzid_is_refused(authzid: str, why: str) -> None:
+    with pytest.raises(InvalidInput, match=f"the authzid .*{why}"):
+        External(authzid)
+
+
+@pytest.mark.parametrize("mechanism", [Plain, Login, CramMD5])
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
@@ -118,7 +210,7 @@ def test_the_mechanisms_have_their_registered_names() -> None:
     ],
 )
 def test_U14_what_would_shift_the_fields_is_refused(
-    mechanism: type[Plain | Login], bad: str, why: str
+    mechanism: type[Plain | Login | CramMD5], bad: str, why: str
 ) -> None:
     with pytest.raises(InvalidInput, match=f"the username {why}"):
         mechanism(bad, PASSWORD)
@@ -127,7 +219,7 @@ def test_U14_what_would_shift_the_fields_is_refused(
             mechanism("alice", password)
 
 
-@pytest.mark.parametrize("mechanism", [Plain, Login])
+@pytest.mark.parametrize("mechanism", [Plain, Login, CramMD5])
 @pytest.mark.parametrize("bad", [b"bytes", None, 5])
 def test_U14_what_is_no_text_is_refused(
     mechanism: Callable[[object, object], object], bad: object
@@ -150,6 +242,7 @@ def test_U12_a_secret_shows_itself_nowhere(caplog: pytest.LogCaptureFixture) -> 
         repr({"password": secret}),
         repr(Plain("alice", secret)),
         repr(Login("alice", PASSWORD)),
+        repr(CramMD5("alice", PASSWORD)),
         str(vars(Plain("alice", PASSWORD))),
         caplog.text,
     ]

@@ -48,10 +48,14 @@ from esmtp_async.protocol._outcomes import Outcome as Outcome
 from esmtp_async.protocol._outcomes import RecipientResult as RecipientResult
 from esmtp_async.protocol._outcomes import Stage as Stage
 from esmtp_async.protocol._reader import ReplyReader as ReplyReader
+from esmtp_async.protocol._redaction import Sealed as Sealed
 from esmtp_async.protocol._replies import EnhancedStatus as EnhancedStatus
 from esmtp_async.protocol._replies import Reply as Reply
 from esmtp_async.protocol._replies import Severity as Severity
+from esmtp_async.protocol._sasl import Anonymous as Anonymous
 from esmtp_async.protocol._sasl import Channel as Channel
+from esmtp_async.protocol._sasl import CramMD5 as CramMD5
+from esmtp_async.protocol._sasl import External as External
 from esmtp_async.protocol._sasl import Login as Login
 from esmtp_async.protocol._sasl import Mechanism as Mechanism
 from esmtp_async.protocol._sasl import Plain as Plain

@@ -21,6 +21,7 @@ from esmtp_async.protocol._addresses import (
 from esmtp_async.protocol._content import Canonicalizer, DotStuffer
 from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.protocol._outcomes import Stage
+from esmtp_async.protocol._redaction import Sealed
 from esmtp_async.protocol._replies import printable
 
 #: Parameters of MAIL and RCPT: keyword to value, or to None where it has none.
@@ -96,6 +97,8 @@ class Command:
     verb: Verb
     #: Whether octets of the same command follow (RFC 5321 §4.1.1.4).
     more: bool = False
+    #: What no reply may show, should the server repeat it.
+    secrets: tuple[bytes, ...] = ()
 
     def __init__(self, wire: bytes = b"") -> None:
         #: Its octets.
@@ -197,10 +200,16 @@ class StartTLS(Command):
         super().__init__(b"STARTTLS\r\n")
 
 
+def _secrets(response: bytes) -> tuple[bytes, ...]:
+    """Give what is secret in a response of SASL, as it is said and as it is."""
+    parts = response.secrets if isinstance(response, Sealed) else (response,)
+    return (b64encode(response), *parts)
+
+
 class Auth(Command):
     """AUTH with a SASL mechanism and perhaps its first response (RFC 4954 §4)."""
 
-    __slots__ = ("mechanism",)
+    __slots__ = ("mechanism", "secrets")
     verb = Verb.AUTH
 
     def __init__(self, mechanism: str, initial: bytes | None = None) -> None:
@@ -208,6 +217,7 @@ class Auth(Command):
             msg = f"{mechanism!r} is not the name of a SASL mechanism (RFC 4422)"
             raise InvalidInput(msg)
         self.mechanism: str = mechanism
+        self.secrets = () if initial is None else _secrets(initial)
         wire = b"AUTH " + mechanism.encode()
         if initial is not None:
             # An empty response is "=", for nothing would mean none (RFC 4954 §4).
@@ -224,10 +234,11 @@ class Auth(Command):
 class Response(Command):
     """A response to a SASL challenge, or `*` to cancel (RFC 4954 §4)."""
 
-    __slots__ = ()
+    __slots__ = ("secrets",)
     verb = Verb.RESPONSE
 
     def __init__(self, response: bytes | None) -> None:
+        self.secrets = () if response is None else _secrets(response)
         super().__init__((b"*" if response is None else b64encode(response)) + b"\r\n")
         if len(self.wire) > MAX_AUTH_LINE:
             msg = f"a SASL response exceeds {MAX_AUTH_LINE} octets on the wire"

@@ -39,7 +39,12 @@ from esmtp_async.protocol._exceptions import (
 )
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._replies import Reply, Severity
-from esmtp_async.protocol._sasl import Channel, Mechanism, Responses
+from esmtp_async.protocol._sasl import (
+    Channel,
+    Mechanism,
+    Responses,
+    is_as_strong,
+)
 from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._states import State
 
@@ -90,6 +95,9 @@ class StartTLSPolicy(Enum):
 #: The challenges answered in one authentication, far above any mechanism's need.
 _MAX_ROUNDS: Final = 8
 
+# What is refused is the mechanism, not who we are (RFC 4954 §4, §6).
+_MECHANISM_REFUSED: Final = frozenset({504, 534})
+
 # EHLO unknown to the server: HELO may do (RFC 5321 §3.2, §4.1.1.1).
 _EHLO_UNKNOWN: Final = frozenset({500, 502})
 
@@ -126,8 +134,9 @@ class Opening:
     `GreetingRefused`, `HelloRefused`, `TLSFailed`, `AuthenticationFailed`.
 
     `secure` tells that the transport protects what is said from the start: TLS
-    or a unix socket. `mechanisms` are tried against the offer in their order,
-    and the first that is offered is the only one used. `host`, `port` and
+    or a unix socket. `mechanisms` are held against the offer in their order,
+    and the first that is offered is used; another one only where the server
+    refuses the mechanism itself, and only one that is not weaker. `host`, `port` and
     `peer_certificate` (DER) are what mechanisms are told of the server.
     """
 
@@ -206,7 +215,18 @@ class Opening:
             raise TLSFailed(msg, stage=Stage.STARTTLS)
 
     def _authenticate(self, session: Session) -> Commands:
-        name, mechanism = self._choose(session.extensions.auth)
+        refused: str | None = None
+        for name, mechanism in self._candidates(session.extensions.auth):
+            if refused is None or is_as_strong(name, refused):
+                if (yield from self._hold(session, name, mechanism)):
+                    return
+                refused = name
+        self._raise_refusal()
+
+    def _hold(
+        self, session: Session, name: str, mechanism: Mechanism
+    ) -> Generator[Command | Ask | Fetch | Compute, bytes, bool]:
+        """Authenticate; tell whether the server knows and wants the mechanism."""
         responses = mechanism.respond(
             Channel(
                 mechanism=name,
@@ -218,11 +238,13 @@ class Opening:
         )
         auth, held = _begin(name, (yield from _respond(responses, None)))
         yield auth
+        if self._reply.code in _MECHANISM_REFUSED:
+            return False
         for _ in range(_MAX_ROUNDS):
             if session.state is not State.AUTH:
                 break
             try:
-                response = held or (yield from _answer(responses, self._reply))
+                response = held or (yield from _answer(responses, session.challenge))
             except AuthenticationFailed as problem:
                 yield Response(None)
                 raise self._unsatisfied(str(problem)) from problem
@@ -237,6 +259,7 @@ class Opening:
         if not ended:
             msg = f"the server reported success before {name} was complete"
             raise self._unsatisfied(msg)
+        return True
 
     def _unsatisfied(self, problem: str) -> AuthenticationFailed:
         """Tell why we do not go on, whatever the server says."""
@@ -244,7 +267,8 @@ class Opening:
             problem, command="AUTH", stage=Stage.AUTH, reply=self._reply
         )
 
-    def _choose(self, offered: Sequence[str]) -> tuple[str, Mechanism]:
+    def _candidates(self, offered: Sequence[str]) -> list[tuple[str, Mechanism]]:
+        """Give the mechanisms that are offered and can be used, in our order."""
         if not (self._secure or self._allow_plaintext_auth):
             msg = (
                 "credentials are not sent over an unprotected connection; use "
@@ -252,11 +276,15 @@ class Opening:
             )
             raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH)
         wanted = [(name, each) for each in self._mechanisms for name in each.names]
-        for name, mechanism in wanted:
+        candidates = [
+            (name, mechanism)
+            for name, mechanism in wanted
             # The suffix says that the channel is bound (RFC 5802 §4).
-            binds = name.endswith("-PLUS")
-            if name in offered and (self._peer_certificate or not binds):
-                return name, mechanism
+            if name in offered
+            and (self._peer_certificate or not name.endswith("-PLUS"))
+        ]
+        if candidates:
+            return candidates
         msg = (
             f"the server offers {' '.join(offered) or 'no mechanism'} for AUTH, "
             f"and none of {', '.join(name for name, _ in wanted)} is among them"
@@ -282,10 +310,10 @@ def _begin(mechanism: str, initial: bytes | None) -> tuple[Auth, Response | None
 
 
 def _answer(
-    responses: Responses, reply: Reply
+    responses: Responses, challenge: Sequence[bytes]
 ) -> Generator[Fetch | Compute, bytes, Response]:
-    """Give the response to a 334 reply's challenge (RFC 4954 §4)."""
-    response = yield from _respond(responses, _challenge(reply))
+    """Give the response to a challenge (RFC 4954 §4)."""
+    response = yield from _respond(responses, _decoded(challenge))
     return Response(response or b"")
 
 
@@ -303,9 +331,9 @@ def _respond(
     return step
 
 
-def _challenge(reply: Reply) -> bytes:
+def _decoded(challenge: Sequence[bytes]) -> bytes:
     """Decode a challenge: one line of base64, and not a long one."""
-    line, *others = reply.lines
+    line, *others = challenge
     problem = "a SASL challenge of several lines" if others else ""
     if len(line) > MAX_AUTH_LINE:
         problem = f"a SASL challenge of more than {MAX_AUTH_LINE} octets"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from esmtp_async.protocol._exceptions import RemoteProtocolError
+from esmtp_async.protocol._redaction import Redaction
 from esmtp_async.protocol._replies import Reply, printable
 
 #: Octets of one line, its end included; the RFC asks for 512 (§4.5.3.1.5).
@@ -26,18 +27,15 @@ _CODES = {b"%d" % code: code for code in range(200, 600)}
 _SHOWN: Final = 80
 
 
-def _violation(problem: str, octets: bytes | bytearray) -> RemoteProtocolError:
-    shown = printable(bytes(octets[:_SHOWN]))
-    more = "..." if len(octets) > _SHOWN else ""
-    return RemoteProtocolError(f"{problem}: '{shown}{more}'")
-
-
 class ReplyReader:
     """Makes replies out of octets as they come, however they are cut."""
 
-    def __init__(self, *, lenient_eol: bool = False) -> None:
+    def __init__(
+        self, *, lenient_eol: bool = False, redaction: Redaction | None = None
+    ) -> None:
         #: Whether a lone LF ends a line too, for the whole connection.
         self._lenient_eol = lenient_eol
+        self._redaction = redaction or Redaction()
         self._buffer = bytearray()
         self._position = 0  # of the first octet not yet consumed
         self._searched = 0  # up to here there is no LF
@@ -58,23 +56,24 @@ class ReplyReader:
             self._position = 0
         self._buffer += data
 
-    def next_reply(self) -> Reply | None:
+    def next_reply(self, max_line: int = MAX_LINE) -> Reply | None:
         """Give the next complete reply, or None until more octets come.
 
-        Raises `RemoteProtocolError` where the octets can be no reply; after
+        `max_line` is how many octets a line may have, its end included. Raises
+        `RemoteProtocolError` where the octets can be no reply; after
         that the reader must not be used again.
         """
-        while (line := self._next_line()) is not None:
+        while (line := self._next_line(max_line)) is not None:
             code = _CODES.get(line[:3])
             if code is None:
-                raise _violation("a line begins with no reply code", line)
+                raise self._violation("a line begins with no reply code", line)
             separator = line[3:4]
             if separator not in (b" ", b"-", b""):
-                raise _violation("no space or hyphen follows the reply code", line)
+                raise self._violation("no space or hyphen follows the reply code", line)
             if self._code is None:
                 self._code = code
             elif self._code != code:
-                raise _violation(f"the code of the reply was {self._code}", line)
+                raise self._violation(f"the code of the reply was {self._code}", line)
             self._lines.append(line[4:])
             self._size += len(line)
             if separator != b"-":
@@ -84,30 +83,37 @@ class ReplyReader:
                 self._size = 0
                 return reply
             if len(self._lines) >= MAX_LINES or self._size > MAX_REPLY:
-                raise _violation("a reply does not end", line)
+                raise self._violation("a reply does not end", line)
         return None
 
-    def _next_line(self) -> bytes | None:
+    def _next_line(self, max_line: int) -> bytes | None:
         """Give the next whole line without its end, or None."""
         end = self._buffer.find(b"\n", self._searched)
         if end < 0:
             self._searched = len(self._buffer)
-            if self._searched - self._position > MAX_LINE:
-                raise _violation(
-                    f"a reply line exceeds {MAX_LINE} octets",
-                    self._buffer[self._position : self._position + _SHOWN + 1],
+            if self._searched - self._position > max_line:
+                raise self._violation(
+                    f"a reply line exceeds {max_line} octets",
+                    self._buffer[self._position :],
                 )
             return None
         start, self._position = self._position, end + 1
         self._searched = self._position
-        if end + 1 - start > MAX_LINE:
-            raise _violation(
-                f"a reply line exceeds {MAX_LINE} octets",
-                self._buffer[start : start + _SHOWN + 1],
+        if end + 1 - start > max_line:
+            raise self._violation(
+                f"a reply line exceeds {max_line} octets",
+                self._buffer[start:end],
             )
         line = bytes(self._buffer[start:end])
         if line.endswith(b"\r"):
             return line[:-1]
         if self._lenient_eol:
             return line
-        raise _violation("a reply line ends in LF without CR", line)
+        raise self._violation("a reply line ends in LF without CR", line)
+
+    def _violation(
+        self, problem: str, octets: bytes | bytearray
+    ) -> RemoteProtocolError:
+        octets = self._redaction(bytes(octets))
+        more = "..." if len(octets) > _SHOWN else ""
+        return RemoteProtocolError(f"{problem}: '{printable(octets[:_SHOWN])}{more}'")

@@ -6,13 +6,16 @@ RFC: none loops, so none can be led around in circles by a server.
 
 from __future__ import annotations
 
+import hmac
+import stringprep
 from collections.abc import Generator
-from hmac import compare_digest
-from typing import NamedTuple, NoReturn, Protocol
+from typing import Final, NamedTuple, NoReturn, Protocol
 
+from esmtp_async.protocol._addresses import Mailbox
 from esmtp_async.protocol._asks import Compute, Fetch
 from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
 from esmtp_async.protocol._outcomes import Stage
+from esmtp_async.protocol._redaction import Sealed
 
 #: Yields responses, is sent challenges; see `Mechanism.respond`.
 Responses = Generator[bytes | Fetch | Compute | None, bytes | None, None]
@@ -30,6 +33,36 @@ class Channel(NamedTuple):
     port: int
     #: DER, for channel binding (RFC 5929 §4); empty without TLS.
     peer_certificate: bytes
+
+
+# From the weakest: the secret itself is said; a hash of it that can be guessed
+# at; one that is dear to guess at, by the strength of the function; one that is
+# good on this connection alone.
+_STRENGTHS: Final = {
+    name: strength
+    for strength, names in enumerate(
+        (
+            "PLAIN LOGIN XOAUTH2 OAUTHBEARER",
+            "CRAM-MD5",
+            "SCRAM-SHA-1",
+            "SCRAM-SHA-256",
+            "SCRAM-SHA-512",
+            "SCRAM-SHA-1-PLUS",
+            "SCRAM-SHA-256-PLUS",
+            "SCRAM-SHA-512-PLUS",
+        )
+    )
+    for name in names.split()
+}
+
+
+def is_as_strong(name: str, other: str) -> bool:
+    """Tell whether a mechanism may stand in for another one.
+
+    Whoever can refuse a mechanism could else have us use a weaker one.
+    """
+    strength, needed = _STRENGTHS.get(name), _STRENGTHS.get(other)
+    return strength is not None and needed is not None and strength >= needed
 
 
 class Secret:
@@ -52,7 +85,7 @@ class Secret:
         """Compare in constant time."""
         if not isinstance(other, Secret):
             return NotImplemented
-        return compare_digest(self._text.encode(), other._text.encode())
+        return hmac.compare_digest(self._text.encode(), other._text.encode())
 
     def __hash__(self) -> int:
         """Hash by the text."""
@@ -84,6 +117,9 @@ class Mechanism(Protocol):
         before it returned. Once the server reports success, None is sent
         instead of a challenge, and the generator must return then: one that
         still waits for something has not been satisfied.
+
+        A response is secret as a whole, unless it is `Sealed`: no reply of the
+        server's is shown with it.
 
         What has to be awaited or takes long is asked for before a response, by
         a `yield` of `Fetch` or `Compute`, which returns the result.
@@ -137,7 +173,10 @@ class Plain(Credentials):
 
     def respond(self, _channel: Channel) -> Responses:
         """Give the one message: authzid, NUL, authcid, NUL, password."""
-        yield f"\0{self.username}\0{self._password.reveal()}".encode()
+        yield Sealed(
+            f"\0{self.username}\0{self._password.reveal()}".encode(),
+            self._password.reveal().encode(),
+        )
 
 
 class Login(Credentials):
@@ -154,7 +193,7 @@ class Login(Credentials):
         prompt = yield None
         if prompt is None or _asks_for(prompt, b"pass"):
             refuse("LOGIN: the server did not ask for the user name first")
-        prompt = yield self.username.encode()
+        prompt = yield Sealed(self.username.encode())
         if prompt is None or _asks_for(prompt, b"user"):
             refuse("LOGIN: the server did not ask for the password after the name")
         yield self._password.reveal().encode()
@@ -162,3 +201,93 @@ class Login(Credentials):
 
 def _asks_for(prompt: bytes, word: bytes) -> bool:
     return prompt.strip().lower().startswith(word)
+
+
+class CramMD5(Credentials):
+    """CRAM-MD5: the server's challenge, hashed with the password (RFC 2195).
+
+    The password is not said, but whoever hears both can guess at it, and the
+    server proves nothing: it is used only where it is asked for by name.
+    """
+
+    names: tuple[str, ...] = ("CRAM-MD5",)
+
+    def respond(self, _channel: Channel) -> Responses:
+        """Answer the one challenge: user name, space, digest in hexadecimal."""
+        challenge = yield None
+        if challenge is None:
+            refuse("CRAM-MD5: the server reported success without a challenge")
+        key = hmac.new(self._password.reveal().encode(), challenge, "md5")
+        yield Sealed(
+            f"{self.username} {key.hexdigest()}".encode(), key.hexdigest().encode()
+        )
+
+
+class External:
+    """EXTERNAL: the server knows us from outside SASL (RFC 4422 appendix A).
+
+    By a certificate given in the TLS handshake, for example, or by a unix
+    socket. `authzid` is whom to act for, if not for whoever the server takes us
+    for.
+    """
+
+    names: tuple[str, ...] = ("EXTERNAL",)
+
+    def __init__(self, authzid: str = "") -> None:
+        if problem := problem_with(authzid):
+            msg = f"the authzid {problem}"
+            raise InvalidInput(msg)
+        self.authzid = authzid
+
+    def __repr__(self) -> str:
+        return f"External({self.authzid!r})"
+
+    def respond(self, _channel: Channel) -> Responses:
+        """Say whom to act for; nothing for oneself."""
+        yield Sealed(self.authzid.encode())
+
+
+class Anonymous:
+    """ANONYMOUS: nobody in particular (RFC 4505).
+
+    `trace` tells the server's people whom to turn to: a mail address, or a word
+    of at most 255 characters without "@".
+    """
+
+    names: tuple[str, ...] = ("ANONYMOUS",)
+
+    def __init__(self, trace: str = "") -> None:
+        if problem := problem_with(trace) or _problem_with_trace(trace):
+            msg = f"the trace {problem}"
+            raise InvalidInput(msg)
+        self.trace = trace
+
+    def __repr__(self) -> str:
+        return f"Anonymous({self.trace!r})"
+
+    def respond(self, _channel: Channel) -> Responses:
+        """Say the trace."""
+        yield Sealed(self.trace.encode())
+
+
+# message = [ email / token ]; token = 1*255TCHAR, TCHAR any character but "@"
+#                                                       (RFC 4505 §2)
+_MAX_TRACE: Final = 255
+# What the profile "trace" of stringprep prohibits        (RFC 4505 §3)
+_PROHIBITED: Final = (
+    *(stringprep.in_table_c21_c22, stringprep.in_table_c3, stringprep.in_table_c4),
+    *(stringprep.in_table_c5, stringprep.in_table_c6, stringprep.in_table_c8),
+    stringprep.in_table_c9,
+)
+
+
+def _problem_with_trace(trace: str) -> str:
+    if "@" in trace:
+        try:
+            Mailbox.parse(trace)
+        except InvalidInput:
+            return "holds an @ and is no mail address"
+    elif len(trace) > _MAX_TRACE:
+        return f"has more than {_MAX_TRACE} characters"
+    prohibited = any(in_table(char) for char in trace for in_table in _PROHIBITED)
+    return "holds a character that is prohibited there" if prohibited else ""

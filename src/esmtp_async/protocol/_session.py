@@ -25,12 +25,14 @@ from esmtp_async.protocol._commands import (
 )
 from esmtp_async.protocol._exceptions import LocalProtocolError, RemoteProtocolError
 from esmtp_async.protocol._extensions import Extensions
-from esmtp_async.protocol._reader import ReplyReader
+from esmtp_async.protocol._reader import MAX_LINE, ReplyReader
+from esmtp_async.protocol._redaction import Redaction
 from esmtp_async.protocol._replies import Reply, Severity
 from esmtp_async.protocol._states import (
     EXACT_CODES,
     GROUPABLE,
     PROJECTION,
+    REPLY_LINES,
     SENDABLE,
     TRANSITIONS,
     State,
@@ -112,13 +114,15 @@ class Session:
         self._allow_pipelining = pipelining
         self._window = window
         self._lenient_reply_eol = lenient_reply_eol
-        self._reader = ReplyReader(lenient_eol=lenient_reply_eol)
+        self._redaction = Redaction()
+        self._reader = self._new_reader()
         self._eof = False
         self._outstanding: deque[Sent] = deque([Sent(Connect(), owner)])
         self._octets = 0  # on their way
         self._state = State.CONNECTED
         self._projected = PROJECTION[State.CONNECTED, Verb.CONNECT]
         self._extensions = Extensions()
+        self._challenge: tuple[bytes, ...] = ()
         # Two registers beside the table: may a group grow, and how many
         # replies will LMTP give to the end of the mail data?
         self._pipelining = False
@@ -150,6 +154,14 @@ class Session:
     def extensions(self) -> Extensions:
         """What the server offers at present."""
         return self._extensions
+
+    @property
+    def challenge(self) -> tuple[bytes, ...]:
+        """The lines of the latest challenge of SASL, to the octet.
+
+        The `Reply` to show has `<redacted>` wherever it repeats a secret.
+        """
+        return self._challenge
 
     @property
     def accepted(self) -> int:
@@ -218,6 +230,8 @@ class Session:
                 self._due = self._replies_due(command.verb)
             self._outstanding.append(Sent(command, owner))
             self._octets += len(command.wire)
+            if command.secrets:
+                self._redaction.add(command.secrets)
             self._projected = PROJECTION[self._projected, command.verb]
         self._unfinished = command.more
         if not self._due:
@@ -252,7 +266,7 @@ class Session:
         if self._state is State.CLOSED:
             return LOST if self._outstanding else CLOSED
         try:
-            reply = self._reader.next_reply()
+            reply = self._reader.next_reply(self._max_line)
         except RemoteProtocolError:
             self._close()
             raise
@@ -275,7 +289,7 @@ class Session:
             raise LocalProtocolError(msg)
         if self._reader.holds_octets:
             self._violate("octets came in clear text before the TLS handshake")
-        self._reader = ReplyReader(lenient_eol=self._lenient_reply_eol)
+        self._reader = self._new_reader()
         self._extensions = Extensions()
         self._pipelining = False
         self._state = self._projected = State.GREETED
@@ -286,6 +300,8 @@ class Session:
 
     def _take(self, reply: Reply) -> Replied:
         """Let the reply answer the head of the queue, and change the state."""
+        challenge = reply.lines
+        reply = Reply(reply.code, tuple(map(self._redaction, reply.lines)))
         severity = reply.severity
         if not self._outstanding:
             if severity is Severity.SHUTDOWN:
@@ -308,6 +324,8 @@ class Session:
         if self._due and severity is not Severity.SHUTDOWN:
             return Replied(command, reply, sent.owner, before, final=False)
         self._outstanding.popleft()
+        if after is State.AUTH:
+            self._challenge = challenge
         self._enter(after, command, reply)
         return Replied(command, reply, sent.owner, self._state, final=True)
 
@@ -357,6 +375,18 @@ class Session:
         """
         each = self.lmtp and verb in END_OF_MAIL_DATA
         return self._accepted if each and (self._state, verb) in SENDABLE else 1
+
+    def _new_reader(self) -> ReplyReader:
+        return ReplyReader(
+            lenient_eol=self._lenient_reply_eol, redaction=self._redaction
+        )
+
+    @property
+    def _max_line(self) -> int:
+        """The longest line that the reply which comes next may have."""
+        if not self._outstanding:
+            return MAX_LINE
+        return REPLY_LINES.get(self._outstanding[0].command.verb, MAX_LINE)
 
     def _close(self) -> None:
         self._state = self._projected = State.CLOSED

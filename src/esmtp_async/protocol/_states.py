@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from esmtp_async.protocol._commands import Verb
+from esmtp_async.protocol._commands import MAX_AUTH_LINE, Verb
 from esmtp_async.protocol._replies import Severity
 
 
@@ -162,6 +162,15 @@ EXACT_CODES: Final = {
     (Verb.RESPONSE, Severity.COMPLETION): 235,
     (Verb.RESPONSE, Severity.INTERMEDIATE): 334,
     (Verb.DATA, Severity.INTERMEDIATE): 354,
+}
+
+
+#: Octets of a line of the reply to a verb, where that may be longer than others:
+#: a challenge of SASL. It is four times what must be taken, so that what is too
+#: long can still be refused in order (RFC 4954 §4).
+REPLY_LINES: Final[Mapping[Verb, int]] = {
+    Verb.AUTH: 4 * MAX_AUTH_LINE,
+    Verb.RESPONSE: 4 * MAX_AUTH_LINE,
 }
 
 
