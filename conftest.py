@@ -53,7 +53,10 @@ class Page:
         """Start the server; make ``if __name__ == "__main__"`` in a sample true."""
         namespace["__name__"] = "__main__"
         server = SMTPServer(
-            hostname="smtp.example.com", starttls=True, users={"alice": "secret"}
+            hostname="smtp.example.com",
+            starttls=True,
+            users={"alice": "secret"},
+            mechanisms=("PLAIN", "LOGIN", "XOAUTH2"),
         )
         portal = self._stack.enter_context(start_blocking_portal())
         self._stack.enter_context(portal.wrap_async_context_manager(server.listen()))

@@ -117,7 +117,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def interop(session: nox.Session) -> None:
     """Talk to the real servers; one that is not installed is a failure."""
-    install(session, "test")
+    install(session, "interop")
     session.run("pytest", "-m", "interop", env={"ESMTP_REQUIRE_INTEROP": "1"})
 
 

@@ -34,7 +34,7 @@ LAYERS: Final = """
     _headers
     _mime
     _messages _connection _receipts
-    _pool
+    _pool _oauth _gssapi
     _settings
     _delivery _dialer
     _client

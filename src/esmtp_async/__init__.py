@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     from esmtp_async._events import MessageFinished as MessageFinished
     from esmtp_async._events import ReplyReceived as ReplyReceived
     from esmtp_async._events import TLSStarted as TLSStarted
+    from esmtp_async._gssapi import Gssapi as Gssapi
+    from esmtp_async._gssapi import Ntlm as Ntlm
     from esmtp_async._messages import Recipients as Recipients
     from esmtp_async._messages import Sendable as Sendable
     from esmtp_async._messages import SendOptions as SendOptions
+    from esmtp_async._oauth import OAuthBearer as OAuthBearer
+    from esmtp_async._oauth import XOAuth2 as XOAuth2
     from esmtp_async._receipts import Receipt as Receipt
     from esmtp_async._settings import ClientOptions as ClientOptions
     from esmtp_async._settings import Pipelining as Pipelining
@@ -71,6 +75,7 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._sasl import Login as Login
     from esmtp_async.protocol._sasl import Mechanism as Mechanism
     from esmtp_async.protocol._sasl import Plain as Plain
+    from esmtp_async.protocol._sasl import Renewable as Renewable
     from esmtp_async.protocol._sasl import Secret as Secret
     from esmtp_async.protocol._scram import Scram as Scram
     from esmtp_async.protocol._scram import ScramSHA1 as ScramSHA1
@@ -93,6 +98,7 @@ __all__ = [
     "Extensions",
     "External",
     "GreetingRefused",
+    "Gssapi",
     "HelloRefused",
     "InvalidInput",
     "Login",
@@ -100,6 +106,8 @@ __all__ = [
     "MessageFinished",
     "NotDelivered",
     "NotSupported",
+    "Ntlm",
+    "OAuthBearer",
     "Outcome",
     "OutcomeUnknown",
     "Pipelining",
@@ -111,6 +119,7 @@ __all__ = [
     "Recipients",
     "RecipientsRefused",
     "Refused",
+    "Renewable",
     "Reply",
     "ReplyReceived",
     "SMTPClient",
@@ -133,6 +142,7 @@ __all__ = [
     "TLSInfo",
     "TLSStarted",
     "Timeouts",
+    "XOAuth2",
     "send",
 ]
 
@@ -141,7 +151,9 @@ _HOMES = (
     "_client",
     "_endpoint",
     "_events",
+    "_gssapi",
     "_messages",
+    "_oauth",
     "_receipts",
     "_settings",
     "_timeouts",

@@ -19,6 +19,7 @@ from esmtp_async._settings import Pipelining, Settings
 from esmtp_async.protocol._addresses import domain_name
 from esmtp_async.protocol._commands import Quit
 from esmtp_async.protocol._exceptions import (
+    AuthenticationFailed,
     ConnectionLost,
     InvalidInput,
     SMTPError,
@@ -26,10 +27,14 @@ from esmtp_async.protocol._exceptions import (
 )
 from esmtp_async.protocol._exchange import Inquiry, Opening
 from esmtp_async.protocol._outcomes import Stage
+from esmtp_async.protocol._sasl import Mechanism, Renewable
 from esmtp_async.protocol._session import Session
 
 #: Seconds to wait for this machine's own name; its address does as well.
 _NAMING: Final = 5.0
+
+#: Of no other refusal new credentials are a remedy (RFC 4954 §6).
+_CREDENTIALS_INVALID: Final = 535
 
 
 class Dialer:
@@ -48,9 +53,34 @@ class Dialer:
     async def connect(self) -> Connection:
         """Open a connection and a session on it, ready for mail.
 
-        Raises `ConnectFailed`, `TLSFailed`, `StageTimeout` and what `Opening`
-        raises; the connection is closed then.
+        Credentials that the server calls invalid are renewed where they can be,
+        and then tried once more, on another connection.
+
+        Raises `ConnectFailed`, `TLSFailed`, `StageTimeout`, what `Opening`
+        raises, and what renewing raises; the connection is closed then.
         """
+        try:
+            return await self._connect(self._settings.mechanisms)
+        except AuthenticationFailed as refusal:
+            renewed = await self._renewed(refusal)
+            if renewed is None:
+                raise
+        return await self._connect((renewed,))
+
+    async def _renewed(self, refusal: AuthenticationFailed) -> Mechanism | None:
+        """Renew the credentials that were refused; None where that is no help."""
+        mechanisms = self._settings.mechanisms
+        used = next((m for m in mechanisms if refusal.mechanism in m.names), None)
+        code = None if refusal.reply is None else refusal.reply.code
+        if code != _CREDENTIALS_INVALID or not isinstance(used, Renewable):
+            return None
+        limit = self._settings.timeouts.limit(Stage.AUTH)
+        with anyio.move_on_after(limit):
+            return await used.renewed()
+        msg = f"no new credentials within {limit:g} s"
+        raise StageTimeout(msg, stage=Stage.AUTH, temporary=True)
+
+    async def _connect(self, mechanisms: tuple[Mechanism, ...]) -> Connection:
         settings = self._settings
         stream = await self._dial()
         try:
@@ -65,7 +95,7 @@ class Dialer:
             hello_name,
             lmtp=settings.endpoint.lmtp,
             starttls=settings.starttls,
-            mechanisms=settings.mechanisms,
+            mechanisms=mechanisms,
             secure=tls is not None or settings.endpoint.path is not None,
             allow_plaintext_auth=settings.allow_plaintext_auth,
             host=settings.server_hostname,

@@ -174,7 +174,9 @@ class DovecotServer(PrivateServer):
             file.write_text(text)
             if file is not configuration:
                 shutil.chown(file, "dovecot")
-        return _installed.start([_DOVECOT, "-F", "-c", configuration], {})
+        return _installed.start(
+            [*_installed.LIMITED, _DOVECOT, "-F", "-c", configuration], {}
+        )
 
     def _fill_in(self, template: str) -> str:
         return template.format(

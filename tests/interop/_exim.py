@@ -160,7 +160,9 @@ class EximServer(PrivateServer):
                 password=self.password,
             ),
         )
-        return _installed.start([program, "-C", config, "-bdf", "-q10s"], {})
+        return _installed.start(
+            [*_installed.LIMITED, program, "-C", config, "-bdf", "-q10s"], {}
+        )
 
     def _under_way(self) -> bool:
         """Say whether a message is in the spool: its -H file is there to the end."""

@@ -24,9 +24,6 @@ _MASTER = Path("/usr/lib/postfix/sbin/master")
 _SASLPASSWD = Path("/usr/sbin/saslpasswd2")
 _SASL_PLUGINS = ("plain", "login", "scram", "sasldb")
 
-# After this it ends by itself, should nobody have lived to stop it.
-_LIFETIME_SECONDS = "3600"
-
 # What differs from Postfix's defaults, and why.
 _MAIN_CF = """\
 compatibility_level = 3.6
@@ -168,7 +165,7 @@ class PostfixServer(PrivateServer):
         config = self._root / "config"
         _installed.run([_POSTFIX, "-c", config, "check"])
         return _installed.start(
-            [_MASTER, "-c", config, "-e", _LIFETIME_SECONDS],
+            [_MASTER, "-c", config, "-e", _installed.LIFETIME],
             # As postfix(1) does it, so that the log has what goes wrong at first.
             {"POSTLOG_SERVICE": f"{self._root}/queue/public/postlog"},
         )

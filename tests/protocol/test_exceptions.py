@@ -131,6 +131,9 @@ def test_every_error_tells_what_it_was_told(error: type[SMTPError]) -> None:
     assert attributes.pop("extension", None) == (
         "DSN" if error is NotSupported else None
     )
+    refused_credentials = error is AuthenticationFailed
+    assert attributes.pop("mechanism", None) == ("" if refused_credentials else None)
+    assert attributes.pop("details", None) == ({} if refused_credentials else None)
     assert attributes == {
         "stage": Stage.RCPT,
         "reply": REPLY,
@@ -164,6 +167,17 @@ def test_every_error_pickles_with_all_that_it_tells(
     assert (again.args, str(again)) == (("no",), "no")
     assert vars(again) == vars(made)
     assert again.retry_safe is made.retry_safe
+
+
+def test_a_refused_authentication_tells_its_details() -> None:
+    details = {"status": "invalid_token", "scope": "mail"}
+    made = AuthenticationFailed("no", mechanism="XOAUTH2", details=details)
+    details.clear()
+    assert made.mechanism == "XOAUTH2"
+    assert made.details == {"status": "invalid_token", "scope": "mail"}
+    for again in (copy.copy(made), pickle.loads(pickle.dumps(made))):  # noqa: S301
+        assert str(again) == "no (status=invalid_token, scope=mail)"
+        assert vars(again) == vars(made)
 
 
 @pytest.mark.parametrize("error", TREE)

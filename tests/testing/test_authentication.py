@@ -64,6 +64,44 @@ async def test_the_right_words_authenticate(lines: tuple[str, ...]) -> None:
     assert "authenticated already" in violation
 
 
+XOAUTH2 = "user=alice\1auth=Bearer sesame\1\1"
+OAUTHBEARER = "n,a=alice,\1host=h\1port=1\1auth=Bearer sesame\1\1"
+ACCOUNT = b"334 " + b64encode(b'{"status":"invalid_token","scope":"mail"}') + b"\r\n"
+
+
+@everywhere
+@pytest.mark.parametrize(
+    ("mechanism", "message", "acknowledgement"),
+    [("XOAUTH2", XOAUTH2, ""), ("OAUTHBEARER", OAUTHBEARER, "AQ==")],
+)
+async def test_tokens(mechanism: str, message: str, acknowledgement: str) -> None:
+    async with plaintext_server(mechanisms=mechanism) as server:
+        talk = await talk_to(server, HELLO)
+        wrong = f"AUTH {mechanism} {b64(message.replace('sesame', 'wrong'))}"
+        assert await talk.say(wrong) == ACCOUNT
+        assert (await talk.say(acknowledgement)).startswith(b"535 5.7.8 ")
+        assert await talk.say(wrong) == ACCOUNT
+        assert (await talk.say(b64("x"))).startswith(b"501 5.5.2 ")
+        assert await talk.say(wrong) == ACCOUNT
+        assert (await talk.say("*")).startswith(b"501 5.7.0 ")
+        for broken in (message[1:], message[:-1], message + "\1", "\1", "", "a\1b"):
+            assert (await talk.say(f"AUTH {mechanism} {b64(broken) or '='}"))[
+                :3
+            ] == b"501"
+        assert (await talk.say(f"AUTH {mechanism} {b64(message)}"))[:3] == b"235"
+    assert len(server.violations) == 7
+
+
+@everywhere
+async def test_a_name_in_a_gs2_header_is_escaped() -> None:
+    async with SMTPServer(
+        users={"a,b=c": "sesame"}, mechanisms=["OAUTHBEARER"], auth_needs_tls=False
+    ) as server:
+        talk = await talk_to(server, HELLO)
+        message = OAUTHBEARER.replace("alice", "a=2Cb=3Dc")
+        assert (await talk.say(f"AUTH OAUTHBEARER {b64(message)}"))[:3] == b"235"
+
+
 @everywhere
 async def test_the_prompts() -> None:
     async with plaintext_server() as server:

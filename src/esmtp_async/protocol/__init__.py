@@ -59,6 +59,7 @@ from esmtp_async.protocol._sasl import External as External
 from esmtp_async.protocol._sasl import Login as Login
 from esmtp_async.protocol._sasl import Mechanism as Mechanism
 from esmtp_async.protocol._sasl import Plain as Plain
+from esmtp_async.protocol._sasl import Renewable as Renewable
 from esmtp_async.protocol._sasl import Responses as Responses
 from esmtp_async.protocol._sasl import Secret as Secret
 from esmtp_async.protocol._scram import Scram as Scram

@@ -25,6 +25,8 @@ the client meet the second one as `ProtocolViolation`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from esmtp_async.protocol._outcomes import RecipientResult, Stage
 from esmtp_async.protocol._replies import Reply
 
@@ -99,6 +101,37 @@ class HelloRefused(Refused):
 
 class AuthenticationFailed(Refused):
     """We could not authenticate, or may not under the conditions (RFC 4954)."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        mechanism: str = "",
+        details: Mapping[str, str] | None = None,
+        command: str = "",
+        stage: Stage = Stage.LOCAL,
+        reply: Reply | None = None,
+        recipients: tuple[RecipientResult, ...] = (),
+        temporary: bool | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            command=command,
+            stage=stage,
+            reply=reply,
+            recipients=recipients,
+            temporary=temporary,
+        )
+        #: The SASL mechanism, once one was begun; for example `XOAUTH2`.
+        self.mechanism = mechanism
+        #: What the server told of the reason beside its reply, where the
+        #: mechanism has a place for it: `status`, `scope` (RFC 7628 §3.2.2).
+        self.details: Mapping[str, str] = dict(details or {})
+
+    def __str__(self) -> str:
+        """Give the message, and the details behind it."""
+        details = ", ".join(f"{name}={value}" for name, value in self.details.items())
+        return f"{super().__str__()} ({details})" if details else super().__str__()
 
 
 class SenderRefused(Refused):

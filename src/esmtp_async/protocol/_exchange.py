@@ -12,6 +12,7 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import Final, Protocol
 
@@ -169,6 +170,7 @@ class Opening:
         self._peer_certificate = peer_certificate
         #: The greeting, once it has come.
         self.greeting: Reply | None = None
+        self._mechanism = ""
         self._command: Command | None = None
         self._reply: Reply  # the latest; the greeting is in before any command
 
@@ -227,6 +229,7 @@ class Opening:
         self, session: Session, name: str, mechanism: Mechanism
     ) -> Generator[Command | Ask | Fetch | Compute, bytes, bool]:
         """Authenticate; tell whether the server knows and wants the mechanism."""
+        self._mechanism = name
         responses = mechanism.respond(
             Channel(
                 mechanism=name,
@@ -251,7 +254,8 @@ class Opening:
             held = None
             yield response
         if self._reply.refused or session.state is State.AUTH:
-            self._raise_refusal()
+            refusal = self._unsatisfied(f"the server refused AUTH: {self._reply}")
+            raise _explained(refusal, responses)
         try:
             ended = held is None and _has_ended(responses)
         except AuthenticationFailed as problem:
@@ -264,7 +268,11 @@ class Opening:
     def _unsatisfied(self, problem: str) -> AuthenticationFailed:
         """Tell why we do not go on, whatever the server says."""
         return AuthenticationFailed(
-            problem, command="AUTH", stage=Stage.AUTH, reply=self._reply
+            problem,
+            mechanism=self._mechanism,
+            command="AUTH",
+            stage=Stage.AUTH,
+            reply=self._reply,
         )
 
     def _candidates(self, offered: Sequence[str]) -> list[tuple[str, Mechanism]]:
@@ -344,6 +352,15 @@ def _decoded(challenge: Sequence[bytes]) -> bytes:
             problem = "a SASL challenge that is not base64"
     msg = f"the server sent {problem}"
     raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH)
+
+
+def _explained(
+    refusal: AuthenticationFailed, responses: Responses
+) -> AuthenticationFailed:
+    """Tell a mechanism that it was refused; it may know more of the reason."""
+    with suppress(AuthenticationFailed, StopIteration):
+        responses.throw(refusal)
+    return refusal.with_traceback(None)
 
 
 def _has_ended(responses: Responses) -> bool:

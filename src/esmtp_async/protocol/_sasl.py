@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import stringprep
 from collections.abc import Generator
-from typing import Final, NamedTuple, NoReturn, Protocol
+from typing import Final, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 from esmtp_async.protocol._addresses import Mailbox
 from esmtp_async.protocol._asks import Compute, Fetch
@@ -125,7 +125,22 @@ class Mechanism(Protocol):
         a `yield` of `Fetch` or `Compute`, which returns the result.
 
         Raise `AuthenticationFailed` to refuse a challenge; the exchange is
-        then cancelled with `*` (RFC 4954 §4).
+        then cancelled with `*` (RFC 4954 §4). Where the server refuses, its
+        refusal is thrown in, an `AuthenticationFailed` too; it may be given
+        `details` before it goes on.
+        """
+        ...
+
+
+@runtime_checkable
+class Renewable(Mechanism, Protocol):
+    """A mechanism whose credentials wear out, and can be had anew."""
+
+    async def renewed(self) -> Mechanism | None:
+        """Give what is worth trying after the server called them invalid.
+
+        It is tried once, on a new connection. None if there is nothing new.
+        Whatever is raised comes out where the connection was asked for.
         """
         ...
 

@@ -1,7 +1,8 @@
-"""The server's half of SASL (RFC 4422, RFC 4954): PLAIN and LOGIN."""
+"""The server's half of SASL (RFC 4422, RFC 4954)."""
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, b64encode
 from binascii import Error
 from collections.abc import Callable, Generator, Mapping
@@ -13,6 +14,12 @@ from esmtp_async.testing._answers import Breach, Refusal
 Users = Mapping[str, str]
 #: Yields challenges, is sent the client's responses, returns the user name.
 Challenges = Generator[bytes, bytes, str]
+
+_XOAUTH2: Final = re.compile(rb"user=([^\x01]+)\x01auth=Bearer ([!-~]+)\x01\x01")
+# gs2-header kvsep *kvpair kvsep (RFC 7628 §3.1); a saslname has no comma.
+_OAUTHBEARER: Final = re.compile(
+    rb"n,a=([^,\x01]+),\x01(?:(?:host|port)=[^\x01]+\x01)*auth=Bearer ([!-~]+)\x01\x01"
+)
 
 
 def _plain(users: Users) -> Challenges:
@@ -33,6 +40,41 @@ def _login(users: Users) -> Challenges:
     return _authenticated(users, name, password)
 
 
+def _xoauth2(users: Users) -> Challenges:
+    """XOAUTH2: the user's password is the token."""
+    message = yield b""
+    match = _XOAUTH2.fullmatch(message)
+    if match is None:
+        raise Breach(501, "5.5.2", "not the message of XOAUTH2")
+    return (yield from _bearer(users, match[1], match[2], acknowledgement=b""))
+
+
+def _oauthbearer(users: Users) -> Challenges:
+    """OAUTHBEARER: the user's password is the token (RFC 7628 §3.1)."""
+    message = yield b""
+    match = _OAUTHBEARER.fullmatch(message)
+    if match is None:
+        raise Breach(501, "5.5.2", "not the message of OAUTHBEARER")
+    name = match[1].replace(b"=2C", b",").replace(b"=3D", b"=")
+    return (yield from _bearer(users, name, match[2], acknowledgement=b"\1"))
+
+
+def _bearer(
+    users: Users, name: bytes, token: bytes, *, acknowledgement: bytes
+) -> Challenges:
+    """Authenticate; tell of a failure, which the client acknowledges (RFC 7628 §3.2.3).
+
+    Raises:
+        Breach: if it says anything else.
+    """
+    try:
+        return _authenticated(users, name, token)
+    except Refusal:
+        if (yield b'{"status":"invalid_token","scope":"mail"}') != acknowledgement:
+            raise Breach(501, "5.5.2", "not the acknowledgement of a failure") from None
+        raise
+
+
 def _authenticated(users: Users, name: bytes, password: bytes) -> str:
     for user, secret in users.items():
         if user.encode() == name and secret.encode() == password:
@@ -44,6 +86,8 @@ def _authenticated(users: Users, name: bytes, password: bytes) -> str:
 MECHANISMS: Final[Mapping[str, Callable[[Users], Challenges]]] = {
     "PLAIN": _plain,
     "LOGIN": _login,
+    "OAUTHBEARER": _oauthbearer,
+    "XOAUTH2": _xoauth2,
 }
 
 

@@ -56,7 +56,8 @@ class SMTPServer(Host):
             implicit_tls: start with a TLS handshake (RFC 8314 §3.3).
             starttls: offer STARTTLS (RFC 3207). TLS needs the extra `testing`.
             users: user name to password; AUTH (RFC 4954) is offered if there are any.
-            mechanisms: of `PLAIN` and `LOGIN`, those that are offered.
+            mechanisms: those that are offered, of `PLAIN`, `LOGIN`, and `OAUTHBEARER`
+                and `XOAUTH2`, whose tokens are the passwords of `users`.
             require_auth: refuse MAIL without authentication.
             auth_needs_tls: offer and take AUTH only under TLS.
             extensions: the lines of the EHLO reply besides STARTTLS and AUTH.
