@@ -118,7 +118,10 @@ def docs(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Talk to the real servers; one that is not installed is a failure."""
     install(session, "interop")
-    session.run("pytest", "-m", "interop", env={"ESMTP_REQUIRE_INTEROP": "1"})
+    session.run(
+        *("pytest", "-n", "4", "-m", "interop", "tests/interop"),
+        env={"ESMTP_REQUIRE_INTEROP": "1"},
+    )
 
 
 @nox.session(venv_backend="none")

@@ -147,6 +147,10 @@ class PrivateServer(ABC):
         path = self._root / self.LOG
         return path.read_text("utf-8", "replace") if path.exists() else "(no log)"
 
+    def logs(self, text: str, timeout: float = 10.0) -> bool:
+        """Wait for the log to hold a text; False if it does not in time."""
+        return _installed.wait_for(lambda: text in self.log(), timeout)
+
     @abstractmethod
     def failed_logins(self) -> int:
         """Count the attempts to authenticate that failed, as the log has them."""

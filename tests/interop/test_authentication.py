@@ -30,7 +30,7 @@ from ._installed import wait_for
 from ._mail import as_sent, client, full_message, mailbox, stored
 from ._postfix import PostfixServer
 from ._private import PrivateServer
-from .conftest import SERVERS
+from .conftest import SERVERS, each_server
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
@@ -42,6 +42,13 @@ MECHANISMS: Final[dict[str, Callable[[str, str], Mechanism]]] = {
     "SCRAM-SHA-256": ScramSHA256,
     "OAUTHBEARER": OAuthBearer,
     "XOAUTH2": XOAuth2,
+}
+
+# What is used for who gives a name and a password.
+STRONGEST: Final = {
+    PostfixServer: "SCRAM-SHA-256",
+    DovecotServer: "SCRAM-SHA-256",
+    EximServer: "PLAIN",
 }
 
 # Who refuses with which words.
@@ -87,6 +94,18 @@ async def test_who_authenticates_may_send(
     assert attempts(events) == [mechanism]
     for address in (bob, hidden):
         assert await stored(server, address) == [as_sent(message)]
+
+
+@everywhere
+@each_server
+async def test_the_strongest_is_used(server: PrivateServer) -> None:
+    events: list[Event] = []
+    bob = mailbox()
+    message = full_message(bob, bcc=mailbox())
+    async with client(server, on_event=events.append) as sending:
+        await sending.send(message)
+    assert attempts(events) == [STRONGEST[type(server)]]
+    assert await stored(server, bob) == [as_sent(message)]
 
 
 @everywhere
