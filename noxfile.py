@@ -138,7 +138,8 @@ def interop(session: nox.Session) -> None:
     """Talk to the real servers; one that is not installed is a failure."""
     install(session, "test")
     required = {"ESMTP_REQUIRE_INTEROP": "1"}
-    session.run("pytest", "-m", "interop and not kerberos", env=required)
+    command = ("pytest", "-n", "4", "-m", "interop and not kerberos", "tests/interop")
+    session.run(*command, env=required)
 
 
 @nox.session

@@ -17,6 +17,10 @@ HOST = "127.0.0.1"
 # Below the range from which the kernel numbers sockets by itself, so that no other
 # socket takes the port between the look and the server's bind.
 _PORTS = range(20000, 32000)
+# After this a server ends by itself, should nobody have lived to stop it.
+LIFETIME = "3600"
+# For a server that knows no such limit.
+LIMITED = ("timeout", LIFETIME)
 _RUN_SECONDS = 15.0
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.02

@@ -1,45 +1,28 @@
 """A real Postfix with SASL, private to whoever starts it.
 
-Configuration, queue, mailboxes, passwords, certificate and log stand in one
-temporary directory.  The machine's own Postfix is not touched, and any number of
-these servers run side by side.  Root must start it: Postfix's daemons begin as root
-and go on as the users ``postfix`` and ``nobody``.
+Its daemons begin as root and go on as the users ``postfix`` and ``nobody``.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
-import smtplib
-import ssl
 import stat
 import subprocess
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
-
-import trustme
 
 from . import _installed
+from ._private import DOMAIN, PrivateServer
 
-DOMAIN = "example.test"
 REFUSED = f"refused@{DOMAIN}"
 BUSY = f"busy@{DOMAIN}"
 
-# Debian's packages, and what is needed of them.
-_PACKAGES = "postfix sasl2-bin libsasl2-modules libsasl2-modules-db"
 _POSTFIX = Path("/usr/sbin/postfix")
 _MASTER = Path("/usr/lib/postfix/sbin/master")
 _SASLPASSWD = Path("/usr/sbin/saslpasswd2")
-_SASL_PLUGINS = ("plain", "login", "sasldb")
-
-_START_SECONDS = 15.0
-# After this it ends by itself, should nobody have lived to stop it.
-_LIFETIME_SECONDS = "3600"
+_SASL_PLUGINS = ("plain", "login", "scram", "sasldb")
 
 # What differs from Postfix's defaults, and why.
 _MAIN_CF = """\
@@ -134,7 +117,6 @@ _NOBODY = 65534
 
 # Directory, owner, mode; the owners must get through to what is theirs.
 _DIRECTORIES = (
-    ("", "root", 0o755),
     ("config", "root", 0o755),
     ("config/sasl", "root", 0o755),
     ("queue", "root", 0o755),
@@ -151,151 +133,45 @@ _TRACE = re.compile(
 )
 
 
-def without_trace(octets: bytes) -> bytes:
-    """Return stored mail as it was sent: trace fields cut off, lines ended by CRLF.
+class PostfixServer(PrivateServer):
+    """Postfix with Cyrus SASL and passwords of its own in sasldb.
 
-    Cut are exactly the fields this server puts in front: one Return-Path, one
-    X-Original-To, one Delivered-To and one Received with its folded lines (RFC 5321
-    §4.4).  Fields of the same names further down belong to the message and stay.  A
-    maildir ends lines with LF, so each LF becomes CRLF.  Nothing else changes; what
-    Postfix itself changes stays changed: a message without header fields has got an
-    empty line in front, and a first line "From ..." the name X-Mailbox-Line.
-
-    Raises:
-        ValueError: the octets do not begin with these four fields.
-
-    """
-    return octets[_trace(octets).end() :].replace(b"\n", b"\r\n")
-
-
-class PostfixServer:
-    """A Postfix that takes mail for any address at `DOMAIN` from one user.
-
-    `submission_port` demands STARTTLS, `smtps_port` speaks TLS from the first octet;
-    the certificate is for ``localhost`` and 127.0.0.1.  RCPT is answered 554 before
-    AUTH and for any other domain, 550 for `REFUSED` and 450 for `BUSY`.
+    RCPT is answered 554 before AUTH and for any other domain, 550 for `REFUSED` and
+    450 for `BUSY`.
     """
 
-    def __init__(
-        self,
-        *,
-        password: str | None = None,
-        mechanisms: Sequence[str] = ("PLAIN", "LOGIN"),
-    ) -> None:
-        self.host = _installed.HOST
-        self.submission_port, self.smtps_port = _installed.free_ports(2)
-        self.username = "alice"
-        self.password = password or secrets.token_urlsafe(16)
-        self._mechanisms = mechanisms
-        # Not below a directory of the test's: Postfix's users cannot get into those.
-        self._root = Path(tempfile.gettempdir(), f"postfix-{secrets.token_hex(8)}")
-        self._master: subprocess.Popen[bytes] | None = None
-        self._mail: dict[str, bytes] = {}
+    NAME = "Postfix"
+    MECHANISMS = (
+        *("PLAIN", "LOGIN", "CRAM-MD5"),
+        *("SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+    )
 
-    @staticmethod
-    def unavailable() -> str | None:
-        """Say in a sentence why this server cannot run here; None if it can."""
-        programs = (_POSTFIX, _MASTER, _SASLPASSWD)
-        missing = [str(program) for program in programs if not program.exists()]
-        missing += [
-            f"SASL plug-in {name}"
-            for name in _SASL_PLUGINS
-            if not any(Path("/usr/lib").glob(f"*/sasl2/lib{name}.so"))
-        ]
-        if missing:
-            return f"Not installed: {', '.join(missing)} (Debian: {_PACKAGES})."
-        if os.geteuid() != 0:
-            return "Only root can start Postfix."
-        return None
+    def failed_logins(self) -> int:
+        """Count "SASL LOGIN authentication failed"."""
+        return len(re.findall(r"SASL \S+ authentication failed", self.log()))
 
-    @property
-    def ca_pem(self) -> Path:
-        """The certificate authority to trust, as a PEM file."""
-        return self._root / "ca.pem"
+    def connections(self) -> int:
+        """Count the connections in the log."""
+        return len(re.findall(r"smtpd\[\d+\]: connect from ", self.log()))
 
-    def start(self) -> Self:
-        """Start the server and return once both ports have greeted.
+    @classmethod
+    def _missing(cls) -> Iterable[str]:
+        for program in (_POSTFIX, _MASTER, _SASLPASSWD):
+            if not program.exists():
+                yield str(program)
+        for name in _SASL_PLUGINS:
+            if not any(Path("/usr/lib").glob(f"*/sasl2/lib{name}.so")):
+                yield f"SASL plug-in {name}"
 
-        Raises:
-            RuntimeError: it cannot run here, or did not come up: then the log is
-                added as a note.
-
-        """
-        if reason := self.unavailable():
-            raise RuntimeError(reason)
-        try:
-            self._launch()
-        except BaseException as error:
-            error.add_note(self.log())
-            self.stop()
-            raise
-        return self
-
-    def stop(self) -> None:
-        """End every process of the server and remove its directory."""
-        if self._master is not None:
-            _installed.end(self._master)
-            self._master = None
-        if self._root.exists():
-            shutil.rmtree(self._root)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stored(
-        self,
-        address: str,
-        count: int = 1,
-        timeout: float = 10.0,
-    ) -> list[bytes]:
-        """Return all mail delivered to a recipient, oldest first, octets as stored.
-
-        Waits until these are `count` or more *and* nothing that Postfix accepted is
-        still under way: thus a duplicate is seen, and a `count` of 0 proves absence.
-
-        Raises:
-            TimeoutError: not so within `timeout` seconds; the message holds the log.
-
-        """
-
-        def arrived() -> bool:
-            return not self._under_way() and len(self._delivered(address)) >= count
-
-        if not _installed.wait_for(arrived, timeout):
-            found = len(self._delivered(address))
-            raise TimeoutError(
-                f"{found} of {count} stored for {address}\n{self.log()}",
-            )
-        return self._delivered(address)
-
-    def log(self) -> str:
-        """Return the mail log so far."""
-        path = self._root / "mail.log"
-        return path.read_text("utf-8", "replace") if path.exists() else "(no log)"
-
-    def _launch(self) -> None:
+    def _launch(self) -> subprocess.Popen[bytes]:
         self._lay_out()
         config = self._root / "config"
         _installed.run([_POSTFIX, "-c", config, "check"])
-        master = self._master = _installed.start(
-            [_MASTER, "-c", config, "-e", _LIFETIME_SECONDS],
+        return _installed.start(
+            [_MASTER, "-c", config, "-e", _installed.LIFETIME],
             # As postfix(1) does it, so that the log has what goes wrong at first.
             {"POSTLOG_SERVICE": f"{self._root}/queue/public/postlog"},
         )
-        _installed.wait_for(
-            lambda: master.poll() is not None or self._greets(),
-            _START_SECONDS,
-        )
-        if not self._greets():
-            raise RuntimeError("Postfix does not greet")
 
     def _lay_out(self) -> None:
         for name, owner, mode in _DIRECTORIES:
@@ -308,12 +184,6 @@ class PostfixServer:
             file.write_text(self._fill_in(template))
             # Postfix waits two seconds for whoever may still be writing a young file.
             os.utime(file, (0, 0))
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(self.ca_pem)
-        server = authority.issue_cert("localhost", self.host)
-        private = self._root / "server.pem"
-        private.touch(0o600)
-        server.private_key_and_cert_chain_pem.write_to_path(private)
         passwords = self._root / "data/sasldb2"
         _installed.run(
             [_SASLPASSWD, "-p", "-c", "-f", passwords, "-u", DOMAIN, self.username],
@@ -331,23 +201,8 @@ class PostfixServer:
             nobody=_NOBODY,
             submission=self.submission_port,
             smtps=self.smtps_port,
-            mechanisms=" ".join(self._mechanisms),
+            mechanisms=" ".join(self.MECHANISMS),
         )
-
-    def _greets(self) -> bool:
-        trust = ssl.create_default_context(cafile=self.ca_pem)
-        try:
-            smtplib.SMTP(self.host, self.submission_port, "localhost", 1).quit()
-            smtplib.SMTP_SSL(
-                self.host,
-                self.smtps_port,
-                "localhost",
-                timeout=1,
-                context=trust,
-            ).quit()
-        except OSError:
-            return False
-        return True
 
     def _under_way(self) -> bool:
         """Say whether accepted mail is still in the queue.
@@ -363,22 +218,20 @@ class PostfixServer:
         )
 
     def _delivered(self, address: str) -> list[bytes]:
-        files = (self._root / "mail/all/new").glob("*")
-        for file in sorted(files, key=lambda file: file.stat().st_mtime_ns):
-            if file.name not in self._mail:
-                self._mail[file.name] = file.read_bytes()
-        wanted = address.encode()
+        """Return mail by its Delivered-To, trace fields cut off.
+
+        Cut are exactly the fields this server puts in front: one Return-Path, one
+        X-Original-To, one Delivered-To and one Received with its folded lines (RFC
+        5321 §4.4).  Fields of the same names further down belong to the message and
+        stay.  What Postfix itself changes stays changed: a message without header
+        fields has got an empty line in front, and a first line "From ..." the name
+        X-Mailbox-Line.
+        """
         return [
-            octets
-            for octets in self._mail.values()
-            if _trace(octets)["address"] == wanted
+            mail
+            for fields, mail in self._read_maildir(self._root / "mail/all", _TRACE)
+            if fields["address"] == address.encode()
         ]
-
-
-def _trace(octets: bytes) -> re.Match[bytes]:
-    if found := _TRACE.match(octets):
-        return found
-    raise ValueError(f"no trace fields of this server in front: {octets[:200]!r}")
 
 
 def _is_accepted(file: Path) -> bool:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from copy import deepcopy
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Final, Unpack
 
 import anyio
 import pytest
@@ -18,130 +14,22 @@ from anyio import to_thread
 
 from esmtp_async import (
     AuthenticationFailed,
-    ClientOptions,
     CommandSent,
     ConnectFailed,
     ConnectionLost,
     ConnectionOpened,
     Event,
-    Login,
-    Mechanism,
     Outcome,
-    Plain,
     Recipient,
     RecipientsRefused,
     SMTPClient,
 )
 from tests.backends import everywhere
 
-from ._postfix import BUSY, REFUSED, PostfixServer, without_trace
+from ._mail import PICTURE, SENDER, as_sent, client, full_message, mailbox, stored
+from ._postfix import BUSY, REFUSED, PostfixServer
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
-
-SENDER: Final = "alice@example.test"
-PICTURE: Final = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
-
-_counter = iter(range(1_000_000))
-
-
-@pytest.fixture(scope="module")
-def postfix() -> Iterator[PostfixServer]:
-    """Run one server for all tests here; where there is none, say why."""
-    reason = PostfixServer.unavailable()
-    if reason is not None:
-        if os.environ.get("ESMTP_REQUIRE_INTEROP"):
-            pytest.fail(f"a real Postfix is required here: {reason}")
-        pytest.skip(reason)
-    with PostfixServer() as server:
-        yield server
-
-
-def mailbox() -> str:
-    """Give an address that nobody used before."""
-    return f"user{next(_counter)}.{os.getpid()}@example.test"
-
-
-def client(
-    postfix: PostfixServer,
-    mechanism: Callable[[str, str], Mechanism] | None = None,
-    **options: Unpack[ClientOptions],
-) -> SMTPClient:
-    """Give a client that trusts the server's authority, and authenticates."""
-    security = options.setdefault("security", "starttls")
-    options["ssl_context"] = ssl.create_default_context(cafile=str(postfix.ca_pem))
-    if mechanism is None:
-        options["username"], options["password"] = postfix.username, postfix.password
-    else:
-        options["auth"] = mechanism(postfix.username, postfix.password)
-    port = postfix.smtps_port if security == "tls" else postfix.submission_port
-    return SMTPClient(postfix.host, port, **options)
-
-
-def full_message(*to: str, bcc: str) -> EmailMessage:
-    """Make a message with all that people send, and nothing left to be added."""
-    message = EmailMessage()
-    message["Date"] = "Mon, 23 Nov 2026 12:00:00 +0000"
-    message["Message-ID"] = f"<{next(_counter)}.{os.getpid()}@example.test>"
-    message["From"] = f"\u00c4lice Gr\u00fcn <{SENDER}>"
-    message["To"] = ", ".join(f"B\u00f6b \u65e5\u672c <{address}>" for address in to)
-    message["Bcc"] = bcc
-    message["Subject"] = "Gr\u00fc\u00dfe \u2013 \u3053\u3093\u306b\u3061\u306f"
-    message.set_content(
-        ".\n.. two\n.dot at the start\nna\u00efve caf\u00e9\n\n.\n\nend\n", cte="8bit"
-    )
-    message.add_alternative("<p>Hello <img src='cid:logo'></p>\n", subtype="html")
-    parts = message.get_payload()
-    assert isinstance(parts, list)
-    html = parts[1]
-    assert isinstance(html, EmailMessage)
-    html.add_related(PICTURE, "image", "png", cid="<logo>", filename="logo.png")
-    message.add_attachment(
-        b"1,2\r\n" * 2000, maintype="text", subtype="csv", filename="z\u00e4hler.csv"
-    )
-    for number, part in enumerate(p for p in message.walk() if p.is_multipart()):
-        part.set_boundary(f"part-{number}")
-    return message
-
-
-def as_sent(message: EmailMessage) -> bytes:
-    """Give what must arrive: the message by its own policy, without Bcc."""
-    visible = deepcopy(message)
-    del visible["Bcc"]
-    return visible.as_bytes(policy=message.policy.clone(linesep="\r\n"))
-
-
-async def stored(postfix: PostfixServer, address: str, count: int = 1) -> list[bytes]:
-    """Wait for what the server stored for an address; trace fields taken off."""
-    octets = await to_thread.run_sync(postfix.stored, address, count)
-    return [without_trace(each) for each in octets]
-
-
-@everywhere
-@pytest.mark.parametrize("pipelining", ["off", "conformant", "eager"])
-@pytest.mark.parametrize("mechanism", [Login, Plain, None])
-@pytest.mark.parametrize("security", ["starttls", "tls"])
-async def test_a_message_with_everything_is_stored_as_it_was_sent(
-    postfix: PostfixServer,
-    security: str,
-    mechanism: Callable[[str, str], Mechanism] | None,
-    pipelining: str,
-) -> None:
-    bob, hidden = mailbox(), mailbox()
-    message = full_message(bob, bcc=hidden)
-    before = message.as_bytes()
-    async with client(
-        postfix, mechanism, security=security, pipelining=pipelining
-    ) as sending:
-        receipt = await sending.send(message)
-    assert receipt.accepted == (bob, hidden)
-    assert receipt.tls is not None
-    assert receipt.tls.version in {"TLSv1.2", "TLSv1.3"}
-    assert receipt.queue_id is not None
-    assert receipt.queue_id in postfix.log()
-    assert message.as_bytes() == before
-    for address in (bob, hidden):
-        assert await stored(postfix, address) == [as_sent(message)]
-    assert b"Bcc" not in as_sent(message)
 
 
 @everywhere
@@ -274,15 +162,10 @@ async def test_many_recipients_and_their_options(postfix: PostfixServer) -> None
         assert await stored(postfix, address) == [as_sent(message)]
 
 
-def connections(postfix: PostfixServer) -> int:
-    """Count the connections in the server's log."""
-    return len(re.findall(r"smtpd\[\d+\]: connect from ", postfix.log()))
-
-
 @everywhere
 async def test_many_tasks_share_few_connections(postfix: PostfixServer) -> None:
     events: list[Event] = []
-    bob, before = mailbox(), connections(postfix)
+    bob, before = mailbox(), postfix.connections()
     async with (
         client(postfix, max_connections=3, on_event=events.append) as sending,
         anyio.create_task_group() as group,
@@ -292,7 +175,7 @@ async def test_many_tasks_share_few_connections(postfix: PostfixServer) -> None:
     opened = [event for event in events if isinstance(event, ConnectionOpened)]
     assert 1 <= len(opened) <= 3
     assert len(await stored(postfix, bob, 20)) == 20
-    assert connections(postfix) - before == len(opened)
+    assert postfix.connections() - before == len(opened)
 
 
 @everywhere
@@ -300,7 +183,7 @@ async def test_many_tasks_share_few_connections(postfix: PostfixServer) -> None:
 async def test_an_idle_connection_is_used_again(
     postfix: PostfixServer, security: str
 ) -> None:
-    bob, before = mailbox(), connections(postfix)
+    bob, before = mailbox(), postfix.connections()
     messages = [full_message(bob, bcc=mailbox()) for _ in range(3)]
     async with client(postfix, security=security) as sending:
         for message in messages:
@@ -308,7 +191,7 @@ async def test_an_idle_connection_is_used_again(
             assert receipt.attempts == 1
             await anyio.sleep(0.05)
     assert await stored(postfix, bob, 3) == [as_sent(message) for message in messages]
-    assert connections(postfix) - before == 1
+    assert postfix.connections() - before == 1
 
 
 @everywhere

@@ -1,0 +1,218 @@
+"""A real Dovecot, private to whoever starts it: submission and LMTP.
+
+Its master begins as root; who talks to clients goes on as the user ``dovenull``, who
+knows the passwords as ``dovecot``, and who handles mail as ``nobody``.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+import secrets
+import shutil
+import subprocess
+import time
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from anyio.from_thread import start_blocking_portal
+
+from esmtp_async.testing import SMTPServer
+
+from . import _installed
+from ._private import DOMAIN, PrivateServer, trace_fields
+
+_DOVECOT: Final = Path("/usr/sbin/dovecot")
+_NOBODY: Final = 65534
+_SERVICES: Final = ("submission", "submission-login", "lmtp")
+
+_CONFIGURATION: Final = """\
+# One private directory.
+base_dir = {root}/run
+state_dir = {root}/state
+log_path = {root}/mail.log
+
+# Loopback.
+listen = {host}
+hostname = mx.{domain}
+protocols = submission lmtp
+service submission-login {{
+  inet_listener submission {{
+    port = {submission}
+  }}
+  inet_listener submissions {{
+    port = {smtps}
+    ssl = yes
+  }}
+}}
+
+# AUTH over TLS only. A wrong password is told as soon as it is known.
+ssl = required
+ssl_cert = <{root}/server.pem
+ssl_key = <{root}/server.pem
+auth_mechanisms = {mechanisms}
+auth_verbose = yes
+auth_failure_delay = 0
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+passdb {{
+  driver = oauth2
+  mechanisms = oauthbearer xoauth2
+  args = {root}/oauth2.conf
+}}
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN {root}/users
+}}
+userdb {{
+  driver = passwd-file
+  args = {root}/users
+}}
+mail_location = maildir:~
+
+# What it takes it passes on; that server takes anything.
+submission_relay_host = {host}
+submission_relay_port = {relay}
+"""
+
+_OAUTH2: Final = """\
+introspection_mode = local
+local_validation_key_dict = fs:posix:prefix={root}/keys/
+username_attribute = sub
+"""
+
+# What it puts in front of what it passes on, and of what it stores, once each.
+_PASSED_ON = re.compile(rb"Received: .*\r\n(?:[ \t].*\r\n)*")
+_STORED = re.compile(
+    rb"Return-Path: .*\n"
+    rb"(?:Delivered-To: .*\n)?"  # of one who is alone
+    rb"Received: .*\n(?:[ \t].*\n)*",
+)
+
+
+class DovecotServer(PrivateServer):
+    """Dovecot's submission service, and LMTP for `mailboxes` at `lmtp_socket`.
+
+    Submitted mail is passed on to a model server, and read there.  The user's token
+    is a JWT, which Dovecot checks by itself.
+    """
+
+    NAME = "Dovecot"
+    MECHANISMS = (
+        *("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"),
+        *("OAUTHBEARER", "XOAUTH2"),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mailboxes = (f"bob@{DOMAIN}", f"carol@{DOMAIN}")
+        self._key = secrets.token_bytes(32)
+        self._relay = SMTPServer()
+        self._running = ExitStack()
+
+    @property
+    def lmtp_socket(self) -> Path:
+        """The unix socket on which it speaks LMTP."""
+        return self._root / "run/lmtp"
+
+    def secret(self, mechanism: str) -> str:
+        """Give the token to the two mechanisms that take one."""
+        if mechanism in {"OAUTHBEARER", "XOAUTH2"}:
+            return _jwt(self.username, self._key)
+        return super().secret(mechanism)
+
+    def stop(self) -> None:
+        """End the model server, too."""
+        super().stop()
+        self._running.close()
+
+    def stored_in(self, mailbox: str) -> list[bytes]:
+        """Return what was delivered by LMTP, oldest first, without trace fields."""
+        maildir = self._root / "mail" / mailbox
+        return [mail for _, mail in self._read_maildir(maildir, _STORED)]
+
+    def failed_logins(self) -> int:
+        """Sum up "auth failed, 1 attempts in 0 secs"."""
+        failed = re.findall(r"auth failed, (\d+) attempts", self.log())
+        return sum(int(attempts) for attempts in failed)
+
+    @classmethod
+    def _missing(cls) -> Iterable[str]:
+        services = [Path("/usr/lib/dovecot", service) for service in _SERVICES]
+        return (str(file) for file in (_DOVECOT, *services) if not file.exists())
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        portal = self._running.enter_context(start_blocking_portal())
+        self._running.enter_context(
+            portal.wrap_async_context_manager(self._relay.listen()),
+        )
+        key = self._root / "keys/default/HS256/default"
+        key.parent.mkdir(parents=True)
+        mail = self._root / "mail"
+        mail.mkdir()
+        shutil.chown(mail, "nobody")
+        users = {self.username: self.password} | dict.fromkeys(self.mailboxes, "")
+        lines = [
+            f"{user}:{password}:{_NOBODY}:{_NOBODY}::{mail}/{user}::\n"
+            for user, password in users.items()
+        ]
+        configuration = self._root / "dovecot.conf"
+        for file, text in (
+            (key, b64encode(self._key).decode()),
+            (self._root / "users", "".join(lines)),
+            (self._root / "oauth2.conf", self._fill_in(_OAUTH2)),
+            (configuration, self._fill_in(_CONFIGURATION)),
+        ):
+            file.touch(0o600)
+            file.write_text(text)
+            if file is not configuration:
+                shutil.chown(file, "dovecot")
+        return _installed.start(
+            [*_installed.LIMITED, _DOVECOT, "-F", "-c", configuration], {}
+        )
+
+    def _fill_in(self, template: str) -> str:
+        return template.format(
+            root=self._root,
+            host=self.host,
+            domain=DOMAIN,
+            submission=self.submission_port,
+            smtps=self.smtps_port,
+            relay=self._relay.port,
+            mechanisms=" ".join(self.MECHANISMS).lower(),
+        )
+
+    def _under_way(self) -> bool:
+        """Say no: it accepts what the next server has accepted."""
+        return False
+
+    def _delivered(self, address: str) -> list[bytes]:
+        """Return what was passed on, without one Received."""
+        return [
+            message.content[trace_fields(_PASSED_ON, message.content).end() :]
+            for message in self._relay.messages
+            if address in {recipient.path for recipient in message.recipients}
+        ]
+
+
+def _jwt(subject: str, key: bytes) -> str:
+    """Sign who somebody is with HMAC-SHA-256 (RFC 7519 §3, RFC 7518 §3.2)."""
+    now = int(time.time())
+    claims = {"sub": subject, "iat": now, "exp": now + 3600}
+    signed = b".".join(
+        _base64url(json.dumps(part).encode())
+        for part in ({"typ": "JWT", "alg": "HS256"}, claims)
+    )
+    mac = hmac.digest(key, signed, "sha256")
+    return b".".join((signed, _base64url(mac))).decode()
+
+
+def _base64url(octets: bytes) -> bytes:
+    return urlsafe_b64encode(octets).rstrip(b"=")

@@ -1,0 +1,234 @@
+"""What all servers here have in common: a directory, ports, a user, a certificate."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import smtplib
+import ssl
+import subprocess
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+import trustme
+
+from . import _installed
+
+DOMAIN = "example.test"
+
+_START_SECONDS = 15.0
+
+
+class PrivateServer(ABC):
+    """A mail server that takes mail for any address at `DOMAIN` from one user.
+
+    `submission_port` demands STARTTLS, `smtps_port` speaks TLS from the first octet;
+    the certificate is for ``localhost`` and 127.0.0.1.  Configuration, mail, passwords
+    and log stand in one temporary directory, so that any number of servers run side
+    by side, and the machine's own are not touched.  Root must start it: the servers
+    begin as root and go on as users of their own.
+    """
+
+    #: What it is called.
+    NAME: ClassVar[str]
+    #: The names of the SASL mechanisms it can offer.
+    MECHANISMS: ClassVar[tuple[str, ...]]
+    #: Where in its directory the log is.
+    LOG: ClassVar[str] = "mail.log"
+
+    def __init__(self) -> None:
+        self.host = _installed.HOST
+        self.submission_port, self.smtps_port = _installed.free_ports(2)
+        self.username = "alice"
+        self.password = f"p\u00e4ss w\u00f6rd {secrets.token_urlsafe(16)}"
+        # Not below a directory of the test's: the servers' users cannot get into
+        # those, and the path of a unix socket must be short.
+        name = f"{self.NAME.lower()}-{secrets.token_hex(8)}"
+        self._root = Path(tempfile.gettempdir(), name)
+        self._leader: subprocess.Popen[bytes] | None = None
+        self._read: dict[Path, bytes] = {}
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Say in a sentence why this server cannot run here; None if it can."""
+        if missing := ", ".join(cls._missing()):
+            return f"Not installed: {missing} (see docs/contributing.md)."
+        if os.geteuid() != 0:
+            return f"Only root can start {cls.NAME}."
+        return None
+
+    @property
+    def ca_pem(self) -> Path:
+        """The certificate authority to trust, as a PEM file."""
+        return self._root / "ca.pem"
+
+    def secret(self, mechanism: str) -> str:
+        """Give what the user proves himself with: the password, or a token."""
+        del mechanism
+        return self.password
+
+    def start(self) -> Self:
+        """Start the server and return once both ports have greeted.
+
+        Raises:
+            RuntimeError: it cannot run here, or did not come up: then the log is
+                added as a note.
+
+        """
+        if reason := self.unavailable():
+            raise RuntimeError(reason)
+        try:
+            self._root.mkdir()
+            self._root.chmod(0o755)
+            self._certify()
+            leader = self._leader = self._launch()
+            self._wait_for_greetings(leader)
+        except BaseException as error:
+            error.add_note(self.log())
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End every process of the server and remove its directory."""
+        if self._leader is not None:
+            _installed.end(self._leader)
+            self._leader = None
+        if self._root.exists():
+            shutil.rmtree(self._root)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stored(
+        self,
+        address: str,
+        count: int = 1,
+        timeout: float = 10.0,
+    ) -> list[bytes]:
+        """Return all mail delivered to a recipient, oldest first, octets as sent.
+
+        The trace fields of this server are cut off.  Waits until these are `count` or
+        more *and* nothing that the server accepted is still under way: thus a
+        duplicate is seen, and a `count` of 0 proves absence.
+
+        Raises:
+            TimeoutError: not so within `timeout` seconds; the message holds the log.
+            ValueError: mail does not begin with the trace fields of this server.
+
+        """
+
+        def arrived() -> bool:
+            return not self._under_way() and len(self._delivered(address)) >= count
+
+        if not _installed.wait_for(arrived, timeout):
+            found = len(self._delivered(address))
+            raise TimeoutError(
+                f"{found} of {count} stored for {address}\n{self.log()}",
+            )
+        return self._delivered(address)
+
+    def log(self) -> str:
+        """Return the mail log so far."""
+        path = self._root / self.LOG
+        return path.read_text("utf-8", "replace") if path.exists() else "(no log)"
+
+    def logs(self, text: str, timeout: float = 10.0) -> bool:
+        """Wait for the log to hold a text; False if it does not in time."""
+        return _installed.wait_for(lambda: text in self.log(), timeout)
+
+    @abstractmethod
+    def failed_logins(self) -> int:
+        """Count the attempts to authenticate that failed, as the log has them."""
+
+    @classmethod
+    @abstractmethod
+    def _missing(cls) -> Iterable[str]:
+        """Name what is not installed."""
+
+    @abstractmethod
+    def _launch(self) -> subprocess.Popen[bytes]:
+        """Write the configuration and start the server; its directory is there."""
+
+    @abstractmethod
+    def _under_way(self) -> bool:
+        """Say whether mail was accepted and is not yet delivered."""
+
+    @abstractmethod
+    def _delivered(self, address: str) -> list[bytes]:
+        """Return what `stored` does, as it is now."""
+
+    def _read_maildir(
+        self,
+        maildir: Path,
+        trace: re.Pattern[bytes],
+    ) -> Iterator[tuple[re.Match[bytes], bytes]]:
+        """Yield the trace fields of stored mail, and the mail without, oldest first.
+
+        The expression describes the fields.  A maildir ends lines with LF, so each LF
+        of the mail becomes CRLF.
+        """
+        files = (maildir / "new").glob("*")
+        for file in sorted(files, key=lambda file: file.stat().st_mtime_ns):
+            if file not in self._read:
+                self._read[file] = file.read_bytes()
+            fields = trace_fields(trace, self._read[file])
+            yield fields, self._read[file][fields.end() :].replace(b"\n", b"\r\n")
+
+    def _certify(self) -> None:
+        """Write `ca.pem`, and the key and certificate of the server in `server.pem`."""
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(self.ca_pem)
+        server = authority.issue_cert("localhost", self.host)
+        private = self._root / "server.pem"
+        private.touch(0o600)
+        server.private_key_and_cert_chain_pem.write_to_path(private)
+
+    def _wait_for_greetings(self, leader: subprocess.Popen[bytes]) -> None:
+        _installed.wait_for(
+            lambda: leader.poll() is not None or self._greets(),
+            _START_SECONDS,
+        )
+        if not self._greets():
+            raise RuntimeError(f"{self.NAME} does not greet")
+
+    def _greets(self) -> bool:
+        trust = ssl.create_default_context(cafile=self.ca_pem)
+        try:
+            smtplib.SMTP(self.host, self.submission_port, "localhost", 1).quit()
+            smtplib.SMTP_SSL(
+                self.host,
+                self.smtps_port,
+                "localhost",
+                timeout=1,
+                context=trust,
+            ).quit()
+        except OSError:
+            return False
+        return True
+
+
+def trace_fields(trace: re.Pattern[bytes], octets: bytes) -> re.Match[bytes]:
+    """Match the trace fields in front of stored mail.
+
+    Raises:
+        ValueError: they are not there.
+
+    """
+    if fields := trace.match(octets):
+        return fields
+    raise ValueError(f"no trace fields of this server in front: {octets[:200]!r}")
