@@ -22,7 +22,10 @@ installed = pathlib.Path(sysconfig.get_path("purelib"))
 assert pathlib.Path(esmtp_async.__file__).is_relative_to(installed), esmtp_async
 """
 
-FUZZED = ["replies", "conversation", "addresses", "parameters", "servers"]
+FUZZED = [
+    *("replies", "conversation", "challenges"),
+    *("addresses", "parameters", "servers"),
+]
 
 PROTOCOL = "src/esmtp_async/protocol/*"
 REST = "src/esmtp_async/*"

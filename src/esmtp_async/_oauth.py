@@ -20,6 +20,7 @@ from anyio.lowlevel import RunVar
 from esmtp_async.protocol._asks import Fetch
 from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
 from esmtp_async.protocol._outcomes import Stage
+from esmtp_async.protocol._redaction import Sealed
 from esmtp_async.protocol._replies import printable
 from esmtp_async.protocol._sasl import (
     Channel,
@@ -147,7 +148,9 @@ class _Bearer(ABC):
         token = Secret(((yield Fetch(Stage.AUTH, self._fetch)) or b"").decode())
         account: bytes | None = None
         try:
-            account = yield self._message(channel, token)
+            account = yield Sealed(
+                self._message(channel, token), token.reveal().encode()
+            )
             if account is not None:
                 yield self._acknowledgement
         except AuthenticationFailed as refusal:

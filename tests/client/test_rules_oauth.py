@@ -112,6 +112,18 @@ async def test_U11_whatever_the_account_is(maker: Maker, account: bytes) -> None
 
 @everywhere
 @pytest.mark.parametrize("maker", MECHANISMS)
+async def test_U13_a_token_that_is_repeated_is_redacted(maker: Maker) -> None:
+    refusing = asking(AUTH=f"535 5.7.8 {USER}: bad token {TOKEN}\r\n".encode())
+    async with serving(refusing) as server:
+        async with client_of(server, maker(USER, TOKEN)) as client:
+            error = await failure(client, AuthenticationFailed)
+    assert error.reply is not None
+    assert error.reply.text == f"5.7.8 {USER}: bad token <redacted>"
+    assert TOKEN not in everything(error)
+
+
+@everywhere
+@pytest.mark.parametrize("maker", MECHANISMS)
 async def test_U11_a_failure_never_ends_well(maker: Maker) -> None:
     async with serving(asking(AUTH=told({}))) as server:
         async with client_of(server, maker(USER, TOKEN)) as client:

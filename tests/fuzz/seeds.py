@@ -23,6 +23,18 @@ SEEDS: Final[Mapping[str, list[bytes]]] = {
         bytes([which, 255]) + said
         for which, said in zip(range(256), _SERVERS * 4, strict=False)
     ],
+    # The first octet chooses the mechanism and what is offered; then challenges.
+    "challenges": [
+        bytes([which]) + challenge
+        for which in (*range(16), *range(128, 144))
+        for challenge in (
+            b"Username:\nPassword:",
+            b"<1896.697170952@postoffice.example.test>",
+            b"r=NONCE3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096\nv=rmF9pqV8S7suAoZWja4dJRkF",
+            b"e=invalid-proof",
+            b'{"status":"invalid_token","scope":"mail"}',
+        )
+    ],
     "addresses": [
         text.encode()
         for text in (

@@ -12,27 +12,39 @@ from contextlib import suppress
 from itertools import chain
 from typing import Final
 
+from esmtp_async import OAuthBearer, XOAuth2
 from esmtp_async._endpoint import parse_server
 from esmtp_async.protocol import (
     UPGRADE,
+    Anonymous,
+    Channel,
     Command,
+    Compute,
+    CramMD5,
     Ehlo,
     Extensions,
+    External,
+    Fetch,
     ForwardPath,
+    Login,
     Mail,
     Mailbox,
+    Plain,
     Rcpt,
     Recipient,
     RemoteProtocolError,
     Reply,
     ReplyReader,
     ReversePath,
+    Scram,
     State,
     Vrfy,
 )
 from esmtp_async.protocol._commands import Parameters
-from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
 from tests.conversation import Conversation
+from tests.protocol.certificates import RSA_SHA256
+from tests.protocol.dialogue import answer_to
 from tests.protocol.speaker import Speaker
 from tests.transcript import Message, Transcript
 
@@ -172,6 +184,54 @@ def conversation(data: bytes) -> None:
     assert not taken or held.session.state in {State.CLOSED, State.READY}
 
 
+_PASSWORD: Final = "correct horse"
+_MECHANISMS: Final = [
+    (mechanism, name)
+    for mechanism in (
+        Plain("u", _PASSWORD),
+        Login("u", _PASSWORD),
+        CramMD5("u", _PASSWORD),
+        Scram("u", _PASSWORD, max_iterations=5000),
+        External(),
+        Anonymous(),
+        OAuthBearer("u", "t0ken"),
+        XOAuth2("u", "t0ken"),
+    )
+    for name in mechanism.names
+]
+
+
+def challenges(data: bytes) -> None:
+    """No matter what a server asks, a mechanism ends and gives nobody its password.
+
+    And no server that does not know the password succeeds where it must prove it.
+    """
+    mechanism, name = _MECHANISMS[(data[0] if data else 0) % len(_MECHANISMS)]
+    proves = name.startswith("SCRAM-")
+    offered = (name, f"{name}-PLUS") if data[:1] >= b"\x80" else (name,)
+    responses = mechanism.respond(Channel(name, offered, "x.test", 587, RSA_SHA256.der))
+    nonce = b""
+    try:
+        for asked in [None, *data[1:].split(b"\n"), *[b""] * 4]:
+            # Our nonce is random, and a challenge may hold it.
+            said = responses.send(asked and asked.replace(b"NONCE", nonce))
+            while isinstance(said, (Fetch, Compute)):
+                said = responses.send(answer_to(said))
+            assert said is None or len(said) < 4096
+            if proves or name == "CRAM-MD5":
+                assert _PASSWORD.encode() not in (said or b"")
+            if proves and not nonce:
+                nonce = (said or b"").rpartition(b"r=")[2]
+        raise AssertionError(f"{name} goes on")
+    except AuthenticationFailed as refusal:
+        told = str(refusal)
+    except StopIteration:
+        assert not proves, f"{name} believed the server"
+        told = ""
+    assert _PASSWORD not in told
+    assert not _UNSAFE.search(told)
+
+
 def addresses(data: bytes) -> None:
     """No matter what text it is, what is taken is one path on one line."""
     text = data.decode("utf-8", "surrogateescape")
@@ -242,5 +302,8 @@ def servers(data: bytes) -> None:
 #: By name.
 TARGETS: Final[Mapping[str, Target]] = {
     target.__name__: target
-    for target in (replies, conversation, addresses, parameters, servers)
+    for target in (
+        *(replies, conversation, challenges),
+        *(addresses, parameters, servers),
+    )
 }

@@ -307,16 +307,16 @@ def test_a_mechanism_may_refuse_a_challenge() -> None:
     assert error.reply == Reply(454, (b"cancelled",))
 
 
-def test_U4_a_mechanism_may_answer_eight_challenges() -> None:
+def test_U4_a_mechanism_may_answer_four_challenges() -> None:
     def respond() -> Responses:
         yield None
         for _ in range(rounds):
             yield b"a"
 
-    turns = [Turn("AUTH CUSTOM", "334 "), *[Turn("YQ==", "334 ")] * 7]
-    rounds = 8
+    turns = [Turn("AUTH CUSTOM", "334 "), *[Turn("YQ==", "334 ")] * 3]
+    rounds = 4
     succeed(Custom(respond), *turns, Turn("YQ==", "235 ok"))
-    rounds = 9
+    rounds = 5
     error = fail(Custom(respond), *turns, Turn("YQ==", "334 "), state=State.AUTH)
     assert error.reply == Reply(334, (b"",))
     assert str(error) == "the server refused AUTH: 334"

@@ -229,8 +229,8 @@ class Shouting(NamedTuple):
 @pytest.mark.parametrize(
     ("mechanism", "problem"),
     [
-        (Custom(for_ever), "answers more than 8 challenges"),
-        (Custom(nine_times), "answers more than 8 challenges"),
+        (Custom(for_ever), "answers more than 4 challenges"),
+        (Custom(nine_times), "answers more than 4 challenges"),
         (Custom(text), "yields a str, not bytes"),
         (Custom(nothing_after_a_challenge), "yields a NoneType, not bytes"),
         (Custom(too_much), "does not fit a line"),

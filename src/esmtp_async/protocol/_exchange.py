@@ -93,8 +93,9 @@ class StartTLSPolicy(Enum):
     NEVER = "never"
 
 
-#: The challenges answered in one authentication, far above any mechanism's need.
-MAX_ROUNDS: Final = 8
+#: The challenges answered in one authentication: no mechanism here needs more than
+#: three.
+MAX_ROUNDS: Final = 4
 
 # What is refused is the mechanism, not who we are (RFC 4954 §4, §6).
 _MECHANISM_REFUSED: Final = frozenset({504, 534})
