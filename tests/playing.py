@@ -15,7 +15,7 @@ from itertools import chain, pairwise
 from typing import Final, NamedTuple
 
 from esmtp_async.protocol import Stage, Verb
-from esmtp_async.protocol._commands import STAGES
+from esmtp_async.protocol._verbs import STAGES
 from tests.transcript import Flight, Transcript
 
 #: How the octets of a flight come: the pieces, in their order.

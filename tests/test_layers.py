@@ -18,14 +18,14 @@ LAYERS: Final = """
     protocol._replies protocol._redaction
     protocol._outcomes
     protocol._exceptions
-    protocol._grammar protocol._asks
+    protocol._grammar protocol._asks protocol._verbs
     protocol._addresses
     protocol._reader protocol._extensions protocol._content
     protocol._commands
     protocol._states
     protocol._session
     protocol._sasl protocol._envelope
-    protocol._scram
+    protocol._scram protocol._authentication
     protocol._exchange
     protocol._transaction
     protocol

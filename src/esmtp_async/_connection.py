@@ -26,7 +26,7 @@ from esmtp_async._events import (
 from esmtp_async._timeouts import Timeouts
 from esmtp_async._transport import STREAM_ERRORS
 from esmtp_async.protocol._asks import WAIT, Ask, Compute, Fetch
-from esmtp_async.protocol._commands import STAGES, Command
+from esmtp_async.protocol._commands import Command
 from esmtp_async.protocol._exceptions import (
     ConnectionLost,
     NotDelivered,
@@ -40,6 +40,7 @@ from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._session import CLOSED, LOST, Replied, Session
 from esmtp_async.protocol._states import State
+from esmtp_async.protocol._verbs import STAGES
 
 _numbers: Final = itertools.count(1)
 

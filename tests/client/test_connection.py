@@ -9,11 +9,8 @@ import anyio
 import pytest
 
 from esmtp_async import (
-    ClientOptions,
     ConnectionLost,
-    OutcomeUnknown,
     Pipelining,
-    ProtocolViolation,
     SenderRefused,
     SMTPError,
     Stage,
@@ -26,11 +23,9 @@ from tests.client.checks import BOB, CAROL, MESSAGE, failure, outcomes, send
 from tests.raw import (
     EOF,
     HANG,
-    STALL,
     TLS,
     Act,
     After,
-    Answer,
     Flood,
     Script,
     offering,
@@ -134,157 +129,6 @@ async def test_flights_within_the_window() -> None:
         assert groups[0] == 100
         assert sum(groups) == 252
         assert max(groups) == 100
-
-
-# Stages
-
-
-TLS_CLIENT: Final[ClientOptions] = {"ssl_context": client_context()}
-AUTH: Final[ClientOptions] = {
-    "username": "u",
-    "password": "p",
-    "allow_plaintext_auth": True,
-}
-
-
-@everywhere
-@pytest.mark.parametrize(
-    ("limit", "stage", "answers", "options"),
-    [
-        ("greeting", Stage.GREETING, {"CONNECT": HANG}, {}),
-        ("command", Stage.HELLO, {"EHLO": HANG}, {}),
-        (
-            "command",
-            Stage.STARTTLS,
-            {"EHLO": offering("STARTTLS"), "STARTTLS": HANG},
-            TLS_CLIENT,
-        ),
-        (
-            "command",
-            Stage.TLS,
-            {"EHLO": offering("STARTTLS"), "STARTTLS": (b"220 go\r\n", STALL)},
-            TLS_CLIENT,
-        ),
-        ("command", Stage.TLS, {"CONNECT": STALL}, {**TLS_CLIENT, "security": "tls"}),
-        ("command", Stage.AUTH, {"EHLO": offering("AUTH PLAIN"), "AUTH": HANG}, AUTH),
-        ("command", Stage.MAIL, {"MAIL": HANG}, {}),
-        ("command", Stage.RCPT, {"RCPT": HANG}, {}),
-        ("data", Stage.DATA, {"DATA": HANG}, {}),
-        ("command", Stage.RSET, {"DATA": b"554 no\r\n", "RSET": HANG}, {}),
-    ],
-)
-async def test_stage_timeouts(
-    limit: str,
-    stage: Stage,
-    answers: dict[str, Answer | list[Answer]],
-    options: ClientOptions,
-) -> None:
-    impatient = options.copy()
-    impatient["timeouts"] = Timeouts(**{limit: 0.15})
-    async with serving(script(**answers), script()) as server:
-        async with server.client(**impatient) as client:
-            if stage is Stage.RSET:
-                with pytest.raises(SMTPError):
-                    await send(client)
-            start = anyio.current_time()
-            error = await failure(client, StageTimeout)
-            assert 0.14 <= anyio.current_time() - start < 1.5
-            assert error.stage is stage
-            assert error.temporary
-            assert error.retry_safe
-            assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
-            assert isinstance(error, TimeoutError)
-            assert server.taps[0].closed == 1
-
-
-@everywhere
-async def test_stage_timeout_of_connecting() -> None:
-    async def connect() -> Tap:
-        await anyio.sleep_forever()
-        raise AssertionError
-
-    async with serving() as server:
-        async with server.client(
-            connect=connect, timeouts=Timeouts(connect=0.05)
-        ) as client:
-            error = await failure(client, StageTimeout)
-            assert error.stage is Stage.CONNECT
-            assert "0.05 s" in str(error)
-
-
-@everywhere
-async def test_stage_timeout_of_the_final_reply() -> None:
-    async with serving(script(CONTENT=HANG), script()) as server:
-        async with server.client(timeouts=Timeouts(final=0.1)) as client:
-            error = await failure(client, OutcomeUnknown)
-            assert error.stage is Stage.FINAL
-            assert type(error.__cause__) is StageTimeout
-            assert server.taps[0].closed == 1
-
-
-@everywhere
-async def test_E11_a_reply_that_drips_has_one_deadline() -> None:
-    drip: Answer = (*(step for _ in range(40) for step in (b"2", 0.04)), HANG)
-    async with serving(script(EHLO=drip)) as server:
-        async with server.client(timeouts=Timeouts(command=0.3)) as client:
-            start = anyio.current_time()
-            error = await failure(client, StageTimeout)
-            assert error.stage is Stage.HELLO
-            assert 0.29 <= anyio.current_time() - start < 0.6
-
-
-@everywhere
-async def test_each_reply_has_a_deadline_of_its_own() -> None:
-    slow = script(RCPT=(0.1, b"250 ok\r\n"))
-    async with serving(slow) as server:
-        server.collects = False
-        async with server.client(timeouts=Timeouts(command=0.2)) as client:
-            receipt = await send(client, recipients=MANY[:5])
-            assert len(receipt.accepted) == 5
-
-
-@everywhere
-@pytest.mark.parametrize("source", ["bytes", "stream"])
-async def test_E12_a_server_that_does_not_read(source: str) -> None:
-    async def endless() -> AsyncIterator[bytes]:
-        while True:
-            yield b"x" * 65536
-
-    deaf = script(DATA=(b"354 go\r\n", After(1), STALL))
-    async with serving(deaf, script()) as server:
-        async with server.client(
-            connect=server.connect_in_memory, timeouts=Timeouts(block=0.2)
-        ) as client:
-            big = b"Subject: big\r\n\r\n" + b"x" * 300_000
-            message = endless() if source == "stream" else big
-            error = await failure(client, StageTimeout, message)
-            assert error.stage is Stage.CONTENT
-            assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
-            assert b"\r\n.\r\n" not in server.taps[0].octets
-            assert server.taps[0].closed == 1
-
-
-@everywhere
-async def test_a_slow_upload_that_makes_progress_goes_on() -> None:
-    async def slow() -> AsyncIterator[bytes]:
-        for _ in range(5):
-            await anyio.sleep(0.1)
-            yield b"x" * 100
-
-    async with serving(script()) as server:
-        async with server.client(timeouts=Timeouts(block=0.3)) as client:
-            assert (await send(client, slow())).accepted == (BOB,)
-
-
-@everywhere
-async def test_the_stage_of_a_violation_is_that_of_the_reply_before_it() -> None:
-    """However many replies came in the same read."""
-    surplus = script(RCPT=b"250 ok\r\n250 ok\r\n")
-    async with serving(surplus) as server, server.client() as client:
-        with pytest.raises(ProtocolViolation) as info:
-            await send(client, all_or_nothing=True)
-        assert info.value.stage is Stage.RCPT
-        assert [result.stage for result in info.value.recipients] == [Stage.RCPT]
 
 
 # Writing and reading at once

@@ -18,9 +18,9 @@ from esmtp_async.protocol import (
     Replied,
     Stage,
 )
-from esmtp_async.protocol._commands import STAGES
 from esmtp_async.protocol._exceptions import ConnectionLost, NotDelivered
 from esmtp_async.protocol._exchange import Commands
+from esmtp_async.protocol._verbs import STAGES
 from tests.conversation import Conversation, Ending, problem
 from tests.protocol.dialogue import answer_to
 

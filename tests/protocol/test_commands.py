@@ -35,13 +35,13 @@ from esmtp_async.protocol import (
     Verb,
     Vrfy,
 )
-from esmtp_async.protocol._commands import (
+from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._verbs import (
     END_OF_MAIL_DATA,
     MAX_AUTH_LINE,
     MAX_COMMAND_LINE,
     STAGES,
 )
-from esmtp_async.protocol._exceptions import InvalidInput
 
 # A command, its verb, its octets, and how it shows itself where that differs.
 LINES: list[tuple[Command, Verb, bytes, str | None]] = [

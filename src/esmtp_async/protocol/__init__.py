@@ -31,7 +31,6 @@ from esmtp_async.protocol._commands import Rcpt as Rcpt
 from esmtp_async.protocol._commands import Response as Response
 from esmtp_async.protocol._commands import Rset as Rset
 from esmtp_async.protocol._commands import StartTLS as StartTLS
-from esmtp_async.protocol._commands import Verb as Verb
 from esmtp_async.protocol._commands import Vrfy as Vrfy
 from esmtp_async.protocol._content import MailData as MailData
 from esmtp_async.protocol._envelope import Envelope as Envelope
@@ -81,3 +80,4 @@ from esmtp_async.protocol._states import TRANSITIONS as TRANSITIONS
 from esmtp_async.protocol._states import Row as Row
 from esmtp_async.protocol._states import State as State
 from esmtp_async.protocol._transaction import Transaction as Transaction
+from esmtp_async.protocol._verbs import Verb as Verb

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from enum import Enum
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar
 
 from esmtp_async.protocol import _grammar
 from esmtp_async.protocol._addresses import (
@@ -20,73 +19,12 @@ from esmtp_async.protocol._addresses import (
 )
 from esmtp_async.protocol._content import Canonicalizer, DotStuffer
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
-from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._redaction import Sealed
 from esmtp_async.protocol._replies import printable
+from esmtp_async.protocol._verbs import MAX_AUTH_LINE, MAX_COMMAND_LINE, Verb
 
 #: Parameters of MAIL and RCPT: keyword to value, or to None where it has none.
 Parameters = Mapping[str, str | None]
-
-#: RFC 5321 §4.5.3.1.4, CRLF included.
-MAX_COMMAND_LINE: Final = 512
-#: A base64 line of AUTH may be longer than other lines (RFC 4954 §4); CRLF included.
-MAX_AUTH_LINE: Final = 12288
-
-
-class Verb(Enum):
-    """What the state machine knows of a command."""
-
-    #: Opening the connection; the greeting answers it (RFC 5321 §4.3.2).
-    CONNECT = "CONNECT"
-    #: EHLO, HELO or LHLO.
-    HELLO = "HELLO"
-    STARTTLS = "STARTTLS"
-    AUTH = "AUTH"
-    #: A line of the client within AUTH.
-    RESPONSE = "RESPONSE"
-    MAIL = "MAIL"
-    RCPT = "RCPT"
-    DATA = "DATA"
-    #: The mail data after DATA; the reply to their end answers it.
-    CONTENT = "CONTENT"
-    BDAT = "BDAT"
-    #: `BDAT n LAST`.
-    LAST = "LAST"
-    RSET = "RSET"
-    NOOP = "NOOP"
-    VRFY = "VRFY"
-    EXPN = "EXPN"
-    HELP = "HELP"
-    QUIT = "QUIT"
-
-    if not TYPE_CHECKING:
-        # Enum hashes in Python code; members are singletons, so identity does.
-        __hash__ = object.__hash__
-
-
-#: Where in the conversation the reply to a verb belongs.
-STAGES: Final = {
-    Verb.CONNECT: Stage.GREETING,
-    Verb.HELLO: Stage.HELLO,
-    Verb.STARTTLS: Stage.STARTTLS,
-    Verb.AUTH: Stage.AUTH,
-    Verb.RESPONSE: Stage.AUTH,
-    Verb.MAIL: Stage.MAIL,
-    Verb.RCPT: Stage.RCPT,
-    Verb.DATA: Stage.DATA,
-    Verb.CONTENT: Stage.FINAL,
-    Verb.BDAT: Stage.DATA,
-    Verb.LAST: Stage.FINAL,
-    Verb.RSET: Stage.RSET,
-    Verb.NOOP: Stage.COMMAND,
-    Verb.VRFY: Stage.COMMAND,
-    Verb.EXPN: Stage.COMMAND,
-    Verb.HELP: Stage.COMMAND,
-    Verb.QUIT: Stage.QUIT,
-}
-
-#: The verbs whose reply says whether the message was taken.
-END_OF_MAIL_DATA: Final = frozenset({Verb.CONTENT, Verb.LAST})
 
 
 class Command:

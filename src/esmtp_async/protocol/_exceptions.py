@@ -26,9 +26,23 @@ the client meet the second one as `ProtocolViolation`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypedDict, Unpack
 
 from esmtp_async.protocol._outcomes import RecipientResult, Stage
 from esmtp_async.protocol._replies import Reply
+
+
+class Circumstances(TypedDict, total=False):
+    """What every error of sending tells beside its message."""
+
+    #: Where in the conversation it happened; LOCAL unless given.
+    stage: Stage
+    #: The reply that decided, if one did.
+    reply: Reply | None
+    #: What became of each recipient, in the caller's order.
+    recipients: tuple[RecipientResult, ...]
+    #: Whether the same message may go through later, unchanged; False unless given.
+    temporary: bool
 
 
 class SMTPError(Exception):
@@ -37,24 +51,18 @@ class SMTPError(Exception):
     #: Whether sending the same message again can never make a duplicate.
     retry_safe: bool = True
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        stage: Stage = Stage.LOCAL,
-        reply: Reply | None = None,
-        recipients: tuple[RecipientResult, ...] = (),
-        temporary: bool = False,
-    ) -> None:
+    def __init__(self, message: str, **circumstances: Unpack[Circumstances]) -> None:
         super().__init__(message)
         #: Where in the conversation it happened.
-        self.stage = stage
+        self.stage: Stage = circumstances.get("stage", Stage.LOCAL)
         #: The reply that decided, if one did.
-        self.reply = reply
+        self.reply: Reply | None = circumstances.get("reply")
         #: What became of each recipient, in the caller's order.
-        self.recipients = recipients
+        self.recipients: tuple[RecipientResult, ...] = circumstances.get(
+            "recipients", ()
+        )
         #: Whether the same message may go through later, unchanged.
-        self.temporary = temporary
+        self.temporary: bool = circumstances.get("temporary", False)
 
 
 class InvalidInput(SMTPError, ValueError):
@@ -80,20 +88,11 @@ class Refused(NotDelivered):
         message: str,
         *,
         command: str = "",
-        stage: Stage = Stage.LOCAL,
-        reply: Reply | None = None,
-        recipients: tuple[RecipientResult, ...] = (),
-        temporary: bool | None = None,
+        **circumstances: Unpack[Circumstances],
     ) -> None:
-        if temporary is None:
-            temporary = reply is not None and reply.temporary
-        super().__init__(
-            message,
-            stage=stage,
-            reply=reply,
-            recipients=recipients,
-            temporary=temporary,
-        )
+        reply = circumstances.get("reply")
+        circumstances.setdefault("temporary", reply is not None and reply.temporary)
+        super().__init__(message, **circumstances)
         #: The verb that was refused, for example `RCPT`; empty for the greeting.
         self.command = command
 
@@ -116,19 +115,9 @@ class AuthenticationFailed(Refused):
         mechanism: str = "",
         details: Mapping[str, str] | None = None,
         command: str = "",
-        stage: Stage = Stage.LOCAL,
-        reply: Reply | None = None,
-        recipients: tuple[RecipientResult, ...] = (),
-        temporary: bool | None = None,
+        **circumstances: Unpack[Circumstances],
     ) -> None:
-        super().__init__(
-            message,
-            command=command,
-            stage=stage,
-            reply=reply,
-            recipients=recipients,
-            temporary=temporary,
-        )
+        super().__init__(message, command=command, **circumstances)
         #: The SASL mechanism, once one was begun; for example `XOAUTH2`.
         self.mechanism = mechanism
         #: What the server told of the reason beside its reply, where the
@@ -161,18 +150,9 @@ class NotSupported(NotDelivered):
         message: str,
         *,
         extension: str = "",
-        stage: Stage = Stage.LOCAL,
-        reply: Reply | None = None,
-        recipients: tuple[RecipientResult, ...] = (),
-        temporary: bool = False,
+        **circumstances: Unpack[Circumstances],
     ) -> None:
-        super().__init__(
-            message,
-            stage=stage,
-            reply=reply,
-            recipients=recipients,
-            temporary=temporary,
-        )
+        super().__init__(message, **circumstances)
         #: The EHLO keyword, for example `SMTPUTF8`.
         self.extension = extension
 
@@ -185,18 +165,9 @@ class TLSFailed(NotDelivered):
         message: str,
         *,
         certificate_error: str = "",
-        stage: Stage = Stage.LOCAL,
-        reply: Reply | None = None,
-        recipients: tuple[RecipientResult, ...] = (),
-        temporary: bool = False,
+        **circumstances: Unpack[Circumstances],
     ) -> None:
-        super().__init__(
-            message,
-            stage=stage,
-            reply=reply,
-            recipients=recipients,
-            temporary=temporary,
-        )
+        super().__init__(message, **circumstances)
         #: Why the server's certificate does not verify; empty if it is not that.
         self.certificate_error = certificate_error
 

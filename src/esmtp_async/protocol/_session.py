@@ -16,13 +16,7 @@ from collections import deque
 from enum import Enum
 from typing import Final, NamedTuple, NoReturn, Protocol
 
-from esmtp_async.protocol._commands import (
-    END_OF_MAIL_DATA,
-    Command,
-    Connect,
-    Helo,
-    Verb,
-)
+from esmtp_async.protocol._commands import Command, Connect, Helo
 from esmtp_async.protocol._exceptions import LocalProtocolError, RemoteProtocolError
 from esmtp_async.protocol._extensions import Extensions
 from esmtp_async.protocol._reader import MAX_LINE, ReplyReader
@@ -37,6 +31,7 @@ from esmtp_async.protocol._states import (
     TRANSITIONS,
     State,
 )
+from esmtp_async.protocol._verbs import END_OF_MAIL_DATA, Verb
 
 #: Commands that may be on their way at once. Their replies fit any socket's
 #: buffer, so a client that only writes cannot block a server that only writes

@@ -31,8 +31,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from esmtp_async.protocol._commands import MAX_AUTH_LINE, Verb
 from esmtp_async.protocol._replies import Severity
+from esmtp_async.protocol._verbs import MAX_AUTH_LINE, Verb
 
 
 class State(Enum):

@@ -11,8 +11,6 @@ from typing import Final, NamedTuple
 
 from esmtp_async.protocol._asks import WAIT, Fetch
 from esmtp_async.protocol._commands import (
-    END_OF_MAIL_DATA,
-    STAGES,
     Bdat,
     Command,
     Content,
@@ -21,7 +19,6 @@ from esmtp_async.protocol._commands import (
     Parameters,
     Rcpt,
     Rset,
-    Verb,
 )
 from esmtp_async.protocol._content import BLOCK, DotStuffer, MailData
 from esmtp_async.protocol._envelope import Envelope
@@ -32,6 +29,7 @@ from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
 from esmtp_async.protocol._replies import EnhancedStatus, Reply, Severity
 from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._states import State
+from esmtp_async.protocol._verbs import END_OF_MAIL_DATA, STAGES, Verb
 
 # A mailbox over its quota, a message too big for the system: what 552 says
 # today. Old servers say 552 for too many recipients, where 452 is meant

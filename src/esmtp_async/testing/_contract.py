@@ -13,9 +13,9 @@ from typing import Final, NoReturn
 from anyio import to_thread
 
 from esmtp_async.protocol._asks import Compute, Fetch
+from esmtp_async.protocol._authentication import MAX_ROUNDS
 from esmtp_async.protocol._commands import Auth, Response
 from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
-from esmtp_async.protocol._exchange import MAX_ROUNDS
 from esmtp_async.protocol._sasl import Channel, Mechanism
 from esmtp_async.testing._answers import Refusal
 from esmtp_async.testing._sasl import Challenges
