@@ -290,6 +290,27 @@ async def test_P18_cut_anywhere() -> None:
 
 
 @everywhere
+async def test_P19_junk_in_the_answer_to_ehlo() -> None:
+    junk = [
+        *(b"AUTH PLAIN.example", b"size abc", b"8bitmime", b"", b"=X", b"\xffY"),
+        *(b"PIPELINING", b"SIZE 1", b"x-" + b"z" * 1500, b"AUTH=LOGIN x.y"),
+        *(b"X%d" % number for number in range(400)),
+    ]
+    answer = b"".join(b"250-%b\r\n" % line for line in [b"SMTPUTF8 here", *junk])
+    async with serving(script(EHLO=answer + b"250 HELP\r\n")) as server:
+        async with server.client() as client:
+            offered = (await client.probe()).extensions
+            assert offered.auth == ("LOGIN",)
+            assert offered.size is None
+            assert "SMTPUTF8" not in offered
+            assert len(offered) == 406
+            await send(client)
+            # Two round trips, no limit on the size, and nothing of the junk.
+            assert server.taps[0].writes[1].startswith(b"MAIL FROM:<")
+            assert server.taps[0].writes[1].endswith(b"DATA\r\n")
+
+
+@everywhere
 @pytest.mark.parametrize("extra", [b"250-f\r\n250 x\r\n", b"250-f\r\n", b"2"])
 async def test_D1_octets_behind_the_greeting(extra: bytes) -> None:
     hostile = script(CONNECT=(b"220 hi\r\n" + extra, HANG))
