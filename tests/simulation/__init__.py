@@ -1,0 +1,1 @@
+"""Simulation: whole conversations with faults, in virtual time, each run the same."""
