@@ -35,7 +35,8 @@ LAYERS: Final = """
     _headers
     _mime
     _messages _connection _receipts
-    _pool _oauth _gssapi
+    _roster _departures _pace _oauth _gssapi
+    _pool
     _settings
     _delivery _dialer
     _client

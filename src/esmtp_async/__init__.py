@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from esmtp_async._messages import SendOptions as SendOptions
     from esmtp_async._oauth import OAuthBearer as OAuthBearer
     from esmtp_async._oauth import XOAuth2 as XOAuth2
+    from esmtp_async._pace import RateLimit as RateLimit
     from esmtp_async._receipts import Receipt as Receipt
     from esmtp_async._settings import ClientOptions as ClientOptions
     from esmtp_async._settings import Pipelining as Pipelining
@@ -113,6 +114,7 @@ __all__ = [
     "Pipelining",
     "Plain",
     "ProtocolViolation",
+    "RateLimit",
     "Receipt",
     "Recipient",
     "RecipientResult",
@@ -153,6 +155,7 @@ _HOMES = (
     "_events",
     "_gssapi",
     "_messages",
+    "_pace",
     "_oauth",
     "_receipts",
     "_settings",

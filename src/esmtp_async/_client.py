@@ -21,6 +21,7 @@ from esmtp_async._messages import (
     SendOptions,
     prepare,
 )
+from esmtp_async._pace import Pace, RateLimit
 from esmtp_async._pool import Pool
 from esmtp_async._receipts import Receipt
 from esmtp_async._settings import ClientOptions, Pipelining, resolve
@@ -89,7 +90,9 @@ class SMTPClient:
     else its address. `connect` makes the byte stream instead of a TCP
     connection from `local_address`. `timeouts` are a `Timeouts`, or seconds
     for every stage but the final reply. `max_connections` and the three limits
-    after it bound the pool; times are in seconds. `pipelining` is
+    after it bound the pool; times are in seconds. A server that turns further
+    connections away gets fewer of them. `rate_limit` bounds how many messages go
+    in how much time, over the whole client. `pipelining` is
     `"conformant"` (RFC 2920), `"off"`, or `"eager"`: small messages in one
     round trip where CHUNKING is offered, past the letter of RFC 3030 §2.
     `on_event` is called with every `Event`, from the task that causes it.
@@ -117,6 +120,7 @@ class SMTPClient:
         max_messages_per_connection: int | None = 100,
         max_idle: float = 45.0,
         max_age: float | None = None,
+        rate_limit: RateLimit | None = None,
         pipelining: Pipelining | str = Pipelining.CONFORMANT,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
@@ -136,6 +140,7 @@ class SMTPClient:
             max_messages_per_connection=max_messages_per_connection,
             max_idle=max_idle,
             max_age=max_age,
+            rate_limit=rate_limit,
             pipelining=pipelining,
             on_event=on_event,
         )
@@ -147,8 +152,11 @@ class SMTPClient:
         finally:
             del server, password, options
         self._observe = Observer(on_event)
+        self._pace = Pace(self._settings.rate_limit)
         dialer = Dialer(self._settings, self._observe)
-        self._pool = Pool(self._settings.limits, dialer.connect, dialer.leave)
+        self._pool = Pool(
+            self._settings.limits, dialer.connect, dialer.part, dialer.see_off
+        )
 
     @classmethod
     def from_url(cls, url: str, **options: Unpack[ClientOptions]) -> Self:
@@ -236,7 +244,7 @@ class SMTPClient:
         try:
             with anyio.CancelScope(deadline=deadline) as scope:
                 try:
-                    await delivery.run(self._pool)
+                    await delivery.run(self._pool, self._pace)
                 except SMTPError as error:
                     failure = error
         except BaseException as error:

@@ -112,15 +112,31 @@ class Connection:
         answered. Raises `ConnectionLost`, `StageTimeout`, `ProtocolViolation`
         or `TLSFailed`, and whatever the exchange raises.
         """
+        self._begin(exchange)
+        await self.hear_out()
+
+    async def say(self, exchange: Exchange) -> None:
+        """Begin an exchange: say what may be said, and do not wait for replies.
+
+        `hear_out` does, if anybody wants them. What fails ends the connection.
+        """
+        self._begin(exchange)
+        try:
+            await self._in_time(self._speak)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    def _begin(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._steps = exchange.commands(self.session)
         self._answer = None
         self._waiting = self._over = self._timed = self._overheard = False
+
+    async def hear_out(self) -> None:
+        """Hold the exchange that was begun to its end; raises as `run` does."""
         try:
-            with anyio.CancelScope() as self._scope:
-                await self._converse()
-            if self._scope.cancelled_caught:
-                raise self._timeout()
+            await self._in_time(self._converse)
         except RemoteProtocolError as error:
             self._poisoned = True
             raise self._violation(error) from None
@@ -134,9 +150,13 @@ class Connection:
             return
         self._open = False
         session = self.session
+        # In order: between transactions, and once QUIT was said.
         orderly = not self._poisoned and (
             session.reusable
-            or (session.state is State.CLOSED and session.awaited is None)
+            or (
+                session.projected is State.CLOSED
+                and (session.awaited is None or session.state is not State.CLOSED)
+            )
         )
         session.abort()
         try:
@@ -148,6 +168,12 @@ class Connection:
     def is_quiet(self) -> bool:
         """Tell whether nothing came since the last exchange, without waiting."""
         return self._open and _transport.is_quiet(self._stream)
+
+    async def _in_time(self, converse: Callable[[], Awaitable[None]]) -> None:
+        with anyio.CancelScope() as self._scope:
+            await converse()
+        if self._scope.cancelled_caught:
+            raise self._timeout()
 
     async def _converse(self) -> None:
         session = self.session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from esmtp_async._connection import Connection
 from esmtp_async._messages import Outgoing
+from esmtp_async._pace import Pace
 from esmtp_async._pool import Pool
 from esmtp_async._receipts import Receipt, failure_of
 from esmtp_async.protocol._exceptions import (
@@ -33,13 +34,14 @@ class Delivery:
         """How far it has come."""
         return Stage.POOL if self._connection is None else self._connection.stage
 
-    async def run(self, pool: Pool) -> None:
+    async def run(self, pool: Pool, pace: Pace) -> None:
         """Convey the message; once more if a pooled connection turns out dead.
 
         That loses and doubles nothing before the first octet of the mail data and
         the first refusal. Raises what ends the attempt, if it is not a reply.
         """
         try:
+            await pace.keep()
             await self._convey(pool)
         finally:
             await self._outgoing.aclose()

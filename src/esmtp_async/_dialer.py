@@ -32,6 +32,9 @@ from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._sasl import Mechanism, Renewable
 from esmtp_async.protocol._session import Session
 
+#: Seconds for what need not wait: six octets, to an idle connection.
+_AT_ONCE: Final = 0.05
+
 #: Seconds to wait for this machine's own name; its address does as well.
 _NAMING: Final = 5.0
 
@@ -137,11 +140,16 @@ class Dialer:
         connection.greeting = opening.greeting
         return connection
 
-    async def leave(self, connection: Connection) -> None:
-        """Say QUIT; whatever comes of it, the connection is closed."""
+    async def part(self, connection: Connection) -> None:
+        """Say QUIT, and wait for nothing; `see_off` does."""
+        with anyio.move_on_after(_AT_ONCE), suppress(SMTPError):
+            await connection.say(Inquiry(Quit()))
+
+    async def see_off(self, connection: Connection) -> None:
+        """Wait for the reply to QUIT; whatever comes, the connection is closed."""
         try:
             with suppress(SMTPError):  # it is gone already, which is what we wanted
-                await connection.run(Inquiry(Quit()))
+                await connection.hear_out()
         finally:
             await connection.aclose()
 

@@ -1,174 +1,189 @@
-"""The pool: which connection a message gets, and how many there are.
+"""The pool: waits for connections, opens them, and lets them go.
 
-Deciding is apart from waiting: `choose` is a function of what lies idle, and
-`Pool` awaits around it.
+What each who waits gets is decided by `assign`; here it is carried out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import anyio
 
 from esmtp_async._connection import Connection
+from esmtp_async._departures import Departures, Farewell
+from esmtp_async._roster import Ceiling, Pooled, PoolLimits, Roster, assign
+from esmtp_async.protocol._exceptions import Refused
+from esmtp_async.protocol._outcomes import Stage
+
+#: Seconds until one more connection is tried than a server wanted last.
+PATIENCE: Final = 60.0
+
+# Where a server says that there are enough connections already.
+_AT_THE_DOOR: Final = frozenset({Stage.GREETING, Stage.HELLO, Stage.AUTH})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolLimits:
-    """What bounds the pool; times in seconds."""
+class _Waiter:
+    """Somebody who waits for a connection, or for leave to open one."""
 
-    max_connections: int
-    #: Messages a connection carries; None: any number.
-    max_messages: int | None
-    max_idle: float
-    max_age: float | None
+    def __init__(self, *, fresh: bool) -> None:
+        self.fresh = fresh
+        self.served = False
+        self.pooled: Pooled | None = None
+        self._turn: anyio.Event | None = None
 
+    def serve(self, pooled: Pooled | None) -> None:
+        """End the waiting."""
+        self.served = True
+        self.pooled = pooled
+        if self._turn is not None:
+            self._turn.set()
 
-@dataclass(slots=True)
-class Pooled:
-    """A connection and what the pool knows of it; times by the loop's clock."""
-
-    connection: Connection
-    opened: float
-    idle_since: float
-    messages: int = 0
-
-    @property
-    def reused(self) -> bool:
-        """Whether it carried a message before the one it has now."""
-        return self.messages > 1
-
-    def expired(self, now: float, limits: PoolLimits) -> bool:
-        """Tell whether it may carry no further message."""
-        return (
-            (limits.max_messages is not None and self.messages >= limits.max_messages)
-            or (limits.max_age is not None and now - self.opened >= limits.max_age)
-            or now - self.idle_since >= limits.max_idle
-        )
-
-
-class Choice(NamedTuple):
-    """What to do with the connections that lie idle."""
-
-    #: The one to use; None: open another.
-    give: Pooled | None
-    #: Those to close, for they are dead or have expired.
-    close: tuple[Pooled, ...]
-    #: Those that go on lying idle.
-    keep: tuple[Pooled, ...]
-
-
-def choose(idle: Sequence[Pooled], now: float, limits: PoolLimits) -> Choice:
-    """Choose the youngest idle connection that lives; drop those that do not.
-
-    Youngest first keeps few connections warm and lets the others expire.
-    """
-    give: Pooled | None = None
-    close: list[Pooled] = []
-    keep: list[Pooled] = []
-    for pooled in reversed(idle):
-        if pooled.expired(now, limits):
-            close.append(pooled)
-        elif give is not None:
-            keep.append(pooled)
-        elif pooled.connection.is_quiet():
-            give = pooled
-        else:
-            close.append(pooled)
-    return Choice(give, tuple(close), tuple(reversed(keep)))
+    async def wait(self) -> None:
+        """Wait for it; not at all where it is there."""
+        if not self.served:
+            self._turn = anyio.Event()
+            await self._turn.wait()
 
 
 class Pool:
     """Connections to one server: one owner each, never more than the limit.
 
-    Who waits longest is served first. Nothing runs in the background: what is
-    closed is closed by whoever comes by, and the rest by `aclose`.
+    Who waits longest is served first. Nothing runs in the background: what has
+    to be closed is closed by whoever comes by, without waiting for the server,
+    and the rest by `aclose`.
+
+    A connection that a server turns away for now, at the greeting, EHLO or AUTH,
+    while others stand, is no failure: whoever wanted it waits for one of these,
+    and for a while no more are opened.
     """
 
     def __init__(
         self,
         limits: PoolLimits,
         connect: Callable[[], Awaitable[Connection]],
-        leave: Callable[[Connection], Coroutine[object, object, None]],
+        part: Farewell,
+        see_off: Farewell,
     ) -> None:
         self._limits = limits
         self._connect = connect
-        self._leave = leave
-        # One permit a connection in use. Another is opened only when none lies
-        # idle, so those in use and those idle together never exceed the limit.
-        self._permits = anyio.Semaphore(limits.max_connections, fast_acquire=True)
-        self._idle: list[Pooled] = []
-        self._dropping = anyio.Lock(fast_acquire=True)
+        self._departures = Departures(part, see_off)
+        self._ceiling = Ceiling(limits.max_connections, PATIENCE)
+        self._waiters: deque[_Waiter] = deque()
+        self._idle: tuple[Pooled, ...] = ()
+        self._taken = 0  # in use, or being opened
         self._closed = False
 
     async def acquire(self, *, fresh: bool = False) -> Pooled:
         """Give a connection to one owner, who must `release` it.
 
-        `fresh` asks for a new one: an idle one has just turned out to be dead,
-        so the others are not trusted either. Raises what `connect` raises, and
+        `fresh` asks for a new one. Raises what `connect` raises, and
         `RuntimeError` once the pool is closed.
         """
         if self._closed:
             msg = "the client is closed"
             raise RuntimeError(msg)
-        await self._permits.acquire()
-        pooled: Pooled | None = None
-        try:
-            pooled, close, keep = self._choose(fresh=fresh)
-            self._idle[:] = keep
-            if close or pooled is None:
-                await self._drop(close)
-            if pooled is None:
-                connection = await self._connect()
-                now = anyio.current_time()
-                pooled = Pooled(connection, opened=now, idle_since=now)
-        except BaseException:
-            if pooled is None:
-                self._permits.release()
-            else:  # chosen, and not given out: asyncio's cancellation knows no shield
-                await self.release(pooled)
-            raise
+        waiter = _Waiter(fresh=fresh)
+        self._waiters.append(waiter)
+        pooled = await self._turn(waiter)
+        while pooled is None:
+            pooled = await self._open(waiter)
         pooled.messages += 1
         return pooled
 
-    def _choose(self, *, fresh: bool) -> Choice:
-        if fresh:
-            return Choice(None, tuple(self._idle), ())
-        return choose(self._idle, anyio.current_time(), self._limits)
-
-    async def _drop(self, spent: Sequence[Pooled]) -> None:
-        """Close connections, all at once, behind those that are being closed already.
-
-        Until they are closed they count, so nobody may open another before. A
-        cancellation leaves none of them open.
-        """
-        with anyio.CancelScope(shield=True):
-            async with self._dropping, anyio.create_task_group() as group:
-                for pooled in spent:
-                    group.start_soon(pooled.connection.aclose)
-
     async def release(self, pooled: Pooled) -> None:
-        """Take a connection back: to lie idle, or to be closed if it is spent."""
-        try:
-            pooled.idle_since = anyio.current_time()
-            if not pooled.connection.session.reusable:
-                await pooled.connection.aclose()
-            elif self._closed or pooled.expired(pooled.idle_since, self._limits):
-                await self._leave(pooled.connection)
-            else:
-                self._idle.append(pooled)
-        finally:
-            self._permits.release()
+        """Take a connection back: to lie idle, or to go if it is spent."""
+        pooled.idle_since = anyio.current_time()
+        self._taken -= 1
+        if not pooled.connection.session.reusable:
+            self._departures.discard(pooled.connection)
+        elif self._closed:
+            self._departures.dismiss(pooled.connection)
+        else:
+            self._idle = (*self._idle, pooled)
+        self._dispatch()
+        if self._closed:
+            await self._departures.see_all_off()
+        elif self._departures.pending:
+            await self._departures.tidy()
 
     async def aclose(self) -> None:
-        """Take leave of every idle connection, all at once, and give out no more.
+        """Take leave of every idle connection, all at once.
 
-        Those in use are closed when they come back.
+        Whoever waits is still served; those in use go when they come back.
         """
         self._closed = True
-        idle, self._idle = self._idle, []
-        async with anyio.create_task_group() as group:
-            for pooled in idle:
-                group.start_soon(self._leave, pooled.connection)
+        for pooled in self._idle:
+            self._departures.dismiss(pooled.connection)
+        self._idle = ()
+        await self._departures.see_all_off()
+
+    async def _turn(self, waiter: _Waiter) -> Pooled | None:
+        """Wait for one's turn; None: to open a connection."""
+        self._dispatch()
+        try:
+            await waiter.wait()
+            # Whatever made room must be gone before another is opened.
+            if waiter.pooled is None or self._departures.pending:
+                await self._departures.tidy()
+        except BaseException:
+            if not waiter.served:
+                self._waiters.remove(waiter)
+            elif waiter.pooled is not None:
+                await self.release(waiter.pooled)
+            else:
+                self._taken -= 1
+                self._dispatch()
+            raise
+        return waiter.pooled
+
+    async def _open(self, waiter: _Waiter) -> Pooled | None:
+        """Open a connection; None: the server has enough of them, so wait and try."""
+        try:
+            connection = await self._connect()
+        except BaseException as error:
+            self._taken -= 1
+            if not self._turned_away(error):
+                self._dispatch()
+                raise
+        else:
+            now = anyio.current_time()
+            return Pooled(connection, opened=now, idle_since=now)
+        waiter.served = False
+        self._waiters.appendleft(waiter)
+        return await self._turn(waiter)
+
+    def _turned_away(self, error: BaseException) -> bool:
+        """Tell whether it is better to wait for a connection that stands."""
+        stand = self._taken + len(self._idle)
+        if not (
+            stand
+            and isinstance(error, Refused)
+            and error.temporary
+            and error.stage in _AT_THE_DOOR
+        ):
+            return False
+        self._ceiling.lower(stand, anyio.current_time())
+        return True
+
+    def _dispatch(self) -> None:
+        """Serve those who wait with what there is; let go what has expired."""
+        now = anyio.current_time()
+        live: list[Pooled] = []
+        for pooled in self._idle:
+            if pooled.expired(now, self._limits):
+                self._departures.dismiss(pooled.connection)
+            else:
+                live.append(pooled)
+        give, drop, self._idle, hurry = assign(
+            (waiter.fresh for waiter in self._waiters),
+            Roster(tuple(live), self._taken, len(self._departures)),
+            self._ceiling.at(now),
+        )
+        for pooled in drop:
+            self._departures.discard(pooled.connection)
+        self._departures.hurry(hurry)
+        self._taken += len(give)
+        for served in give:
+            self._waiters.popleft().serve(served)

@@ -17,7 +17,8 @@ from esmtp_async._endpoint import (
     parse_server,
 )
 from esmtp_async._events import Event
-from esmtp_async._pool import PoolLimits
+from esmtp_async._pace import RateLimit, check_count
+from esmtp_async._roster import PoolLimits
 from esmtp_async._timeouts import Timeouts, check_seconds
 from esmtp_async._transport import Connect
 from esmtp_async.protocol._addresses import domain_or_literal
@@ -56,6 +57,7 @@ class ClientOptions(TypedDict, total=False):
     max_messages_per_connection: int | None
     max_idle: float
     max_age: float | None
+    rate_limit: RateLimit | None
     pipelining: Pipelining | str
     on_event: Callable[[Event], None] | None
 
@@ -75,6 +77,7 @@ class Settings:
     connect: Connect | None
     timeouts: Timeouts
     limits: PoolLimits
+    rate_limit: RateLimit | None
     pipelining: Pipelining
     on_event: Callable[[Event], None] | None
 
@@ -141,6 +144,7 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
         connect=options.get("connect"),
         timeouts=_timeouts(options.get("timeouts")),
         limits=_limits(options),
+        rate_limit=options.get("rate_limit"),
         pipelining=_member(Pipelining, "pipelining", options.get("pipelining"))
         or Pipelining.CONFORMANT,
         on_event=options.get("on_event"),
@@ -184,6 +188,7 @@ _FROM_TEXT: Final[dict[str, Callable[[str], object]]] = {
     "max_messages_per_connection": lambda text: None if text == "none" else int(text),
     "max_idle": float,
     "max_age": float,
+    "rate_limit": RateLimit.parse,
     "pipelining": str,
 }
 
@@ -197,6 +202,7 @@ _TYPES: Final[dict[str, type]] = {
     "allow_plaintext_auth": bool,
     "client_hostname": str,
     "local_address": str,
+    "rate_limit": RateLimit,
 }
 _CALLABLE: Final = frozenset({"connect", "on_event"})
 
@@ -286,9 +292,9 @@ def _timeouts(value: Timeouts | float | None) -> Timeouts:
 def _limits(options: ClientOptions) -> PoolLimits:
     connections = options.get("max_connections", 10)
     messages = options.get("max_messages_per_connection", 100)
-    _check_count("max_connections", connections)
+    check_count("max_connections", connections)
     if messages is not None:
-        _check_count("max_messages_per_connection", messages)
+        check_count("max_messages_per_connection", messages)
     idle, age = options.get("max_idle", 45.0), options.get("max_age")
     check_seconds("max_idle", idle)
     if age is not None:
@@ -299,9 +305,3 @@ def _limits(options: ClientOptions) -> PoolLimits:
         max_idle=idle,
         max_age=age,
     )
-
-
-def _check_count(what: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not value > 0:
-        msg = f"{what} is {value!r}, not a whole number above 0"
-        raise InvalidInput(msg)

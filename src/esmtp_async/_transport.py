@@ -38,7 +38,7 @@ STREAM_ERRORS: Final = (
 _FORGOTTEN: Final = (OSError, ValueError, AttributeError)
 
 #: Seconds for a peer to take its leave under TLS.
-_GRACE: Final = 1.0
+_GRACE: Final = 0.05
 
 # poll() has no limit on descriptors; select() is all that Windows has.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)

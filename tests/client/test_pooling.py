@@ -6,9 +6,10 @@ import anyio
 import pytest
 
 from esmtp_async import (
-    ConnectionClosed,
+    CommandSent,
     Event,
     HelloRefused,
+    Timeouts,
 )
 from tests.backends import everywhere
 from tests.client.certificates import client_context, server_context
@@ -17,6 +18,7 @@ from tests.raw import (
     EOF,
     STALL,
     TLS,
+    Answer,
     offering,
     script,
     serving,
@@ -56,8 +58,8 @@ async def test_old_connections_are_replaced(limit: str) -> None:
 
 
 @everywhere
-async def test_expired_connections_are_dropped_all_at_once() -> None:
-    """Peers that never say good-bye hold nobody up, and no cancellation leaks them."""
+async def test_expired_connections_hold_nobody_up() -> None:
+    """Peers that never say good-bye are told QUIT, and wait for nobody."""
     deaf = script(CONNECT=(TLS, b"220 x\r\n"), CONTENT=(b"250 ok\r\n", STALL))
     events: list[Event] = []
     async with serving(
@@ -66,7 +68,9 @@ async def test_expired_connections_are_dropped_all_at_once() -> None:
         async with server.client(
             security="tls",
             ssl_context=client_context(),
+            max_connections=4,
             max_idle=0.1,
+            timeouts=Timeouts(quit=0.2),
             on_event=events.append,
         ) as client:
             async with anyio.create_task_group() as group:
@@ -75,12 +79,13 @@ async def test_expired_connections_are_dropped_all_at_once() -> None:
             assert len(server.heard) == 4
             await anyio.sleep(0.2)
             start = anyio.current_time()
-            with anyio.move_on_after(0.1):
-                await send(client)
-            assert anyio.current_time() - start < 2
-            assert [tap.closed for tap in server.taps[:4]] == [1] * 4
-            assert sum(isinstance(e, ConnectionClosed) for e in events) >= 4
             assert (await send(client)).accepted == (BOB,)
+            assert anyio.current_time() - start < 1
+            # One had to make room; the others have time.
+            assert [tap.closed for tap in server.taps].count(1) == 1
+            told = [e.command for e in events if isinstance(e, CommandSent)]
+            assert told.count("QUIT") == 4
+        assert [tap.closed for tap in server.taps] == [1] * 5
 
 
 @everywhere
@@ -137,3 +142,68 @@ async def test_failures_use_nothing_up() -> None:
                 await failure(client, HelloRefused)
             assert (await send(client)).accepted == (BOB,)
             assert [tap.closed for tap in server.taps[:8]] == [1] * 8
+
+
+@everywhere
+async def test_nobody_waits_for_the_reply_to_quit() -> None:
+    async with serving(script(QUIT=STALL)) as server:
+        async with server.client(
+            max_messages_per_connection=1, timeouts=Timeouts(quit=0.2)
+        ) as client:
+            start = anyio.current_time()
+            for _ in range(3):
+                assert (await send(client)).attempts == 1
+            assert anyio.current_time() - start < 1
+            assert [tap.closed for tap in server.taps] == [0] * 3
+            assert [heard.verbs[-1] for heard in server.heard[:2]] == ["QUIT"] * 2
+        assert [tap.closed for tap in server.taps] == [1] * 3
+
+
+@everywhere
+@pytest.mark.parametrize(
+    "turning_away",
+    [
+        {"CONNECT": (b"421 4.7.0 too many connections\r\n", EOF)},
+        {"EHLO": b"450 4.7.1 too many connections\r\n"},
+        {"EHLO": (b"421 4.7.0 too many connections\r\n", EOF)},
+        {"AUTH": b"454 4.7.0 too many connections\r\n"},
+    ],
+)
+async def test_a_server_that_has_enough_connections_is_left_alone(
+    turning_away: dict[str, Answer],
+) -> None:
+    """What can wait for a connection that stands does not fail."""
+    offered = offering("AUTH PLAIN")
+    well = script(EHLO=offered, AUTH=b"235 ok\r\n", CONTENT=(0.05, b"250 ok\r\n"))
+    away = script(**{"EHLO": offered, "AUTH": b"235 ok\r\n", **turning_away})
+    async with serving(well, *[away] * 8) as server:
+        async with server.client(
+            username="u", password="p", allow_plaintext_auth=True
+        ) as client:
+            await client.noop()
+            async with anyio.create_task_group() as group:
+                for _ in range(6):
+                    group.start_soon(send, client)
+            assert len(server.heard[0].messages) == 6
+            assert len(server.heard) <= 6  # those that were under way already
+            dialled = len(server.heard)
+            async with anyio.create_task_group() as group:
+                for _ in range(4):
+                    group.start_soon(send, client)
+            assert len(server.heard[0].messages) == 10
+            assert len(server.heard) == dialled
+
+
+@everywhere
+async def test_closing_can_be_given_up_at_once() -> None:
+    async with serving(script(QUIT=STALL)) as server:
+        client = server.client()
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(send, client)
+        start = anyio.current_time()
+        with anyio.move_on_after(0.05) as scope:
+            await client.aclose()
+        assert scope.cancelled_caught
+        assert anyio.current_time() - start < 1
+        assert [tap.closed for tap in server.taps] == [1] * 3
