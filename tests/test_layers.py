@@ -35,7 +35,7 @@ LAYERS: Final = """
     _headers
     _mime
     _messages _connection _receipts
-    _roster _departures _pace _oauth _gssapi
+    _roster _departures _progress _pace _oauth _gssapi
     _pool
     _settings
     _delivery _dialer

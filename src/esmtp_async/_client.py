@@ -23,6 +23,7 @@ from esmtp_async._messages import (
 )
 from esmtp_async._pace import Pace, RateLimit
 from esmtp_async._pool import Pool
+from esmtp_async._progress import Progress
 from esmtp_async._receipts import Receipt
 from esmtp_async._settings import ClientOptions, Pipelining, resolve
 from esmtp_async._timeouts import Timeouts, check_seconds
@@ -263,7 +264,7 @@ class SMTPClient:
 
         Raises the errors of `send` that belong to connecting.
         """
-        pooled = await self._pool.acquire()
+        pooled = await self._pool.acquire(Progress())
         connection = pooled.connection
         info = ServerInfo(
             connection.greeting,
@@ -287,7 +288,7 @@ class SMTPClient:
 
     async def _inquire(self, command: Command) -> Reply:
         inquiry = Inquiry(command)
-        pooled = await self._pool.acquire()
+        pooled = await self._pool.acquire(Progress())
         try:
             await pooled.connection.run(inquiry)
         finally:

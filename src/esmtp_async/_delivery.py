@@ -6,6 +6,7 @@ from esmtp_async._connection import Connection
 from esmtp_async._messages import Outgoing
 from esmtp_async._pace import Pace
 from esmtp_async._pool import Pool
+from esmtp_async._progress import Progress
 from esmtp_async._receipts import Receipt, failure_of
 from esmtp_async.protocol._exceptions import (
     ConnectionLost,
@@ -28,11 +29,12 @@ class Delivery:
         self._connection: Connection | None = None
         self._transaction: Transaction | None = None
         self._attempts = 0
+        self._progress = Progress()
 
     @property
     def stage(self) -> Stage:
         """How far it has come."""
-        return Stage.POOL if self._connection is None else self._connection.stage
+        return self._progress.stage
 
     async def run(self, pool: Pool, pace: Pace) -> None:
         """Convey the message; once more if a pooled connection turns out dead.
@@ -50,7 +52,8 @@ class Delivery:
         while True:
             self._connection = self._transaction = None
             self._attempts += 1
-            pooled = await pool.acquire(fresh=self._attempts > 1)
+            self._progress = Progress()
+            pooled = await pool.acquire(self._progress, fresh=self._attempts > 1)
             try:
                 await self._attempt(pooled.connection)
             except (ConnectionLost, ProtocolViolation):
@@ -88,7 +91,7 @@ class Delivery:
         """Tell what became of each recipient, as far as it is known now."""
         transaction, connection = self._transaction, self._connection
         if transaction is None or connection is None:
-            stage = Stage.POOL if error is None else error.stage
+            stage = self.stage if error is None else error.stage
             return tuple(
                 RecipientResult(
                     recipient.address,

@@ -15,6 +15,7 @@ from esmtp_async import _transport
 from esmtp_async._connection import Connection
 from esmtp_async._endpoint import Security, advice
 from esmtp_async._events import ConnectionOpened, Observer
+from esmtp_async._progress import Progress
 from esmtp_async._settings import Pipelining, Settings
 from esmtp_async._tls import ClientTLS, Handshake
 from esmtp_async._transport import STREAM_ERRORS
@@ -57,7 +58,7 @@ class Dialer:
         # None until it was looked for; empty if this machine has none.
         self._own_name = settings.client_hostname
 
-    async def connect(self) -> Connection:
+    async def connect(self, progress: Progress) -> Connection:
         """Open a connection and a session on it, ready for mail.
 
         Credentials that the server calls invalid are renewed where they can be,
@@ -67,12 +68,12 @@ class Dialer:
         raises, and what renewing raises; the connection is closed then.
         """
         try:
-            return await self._connect(self._settings.mechanisms)
+            return await self._connect(progress, self._settings.mechanisms)
         except AuthenticationFailed as refusal:
             renewed = await self._renewed(refusal)
             if renewed is None:
                 raise
-        return await self._connect((renewed,))
+        return await self._connect(progress, (renewed,))
 
     async def _renewed(self, refusal: AuthenticationFailed) -> Mechanism | None:
         """Renew the credentials that were refused; None where that is no help."""
@@ -87,13 +88,18 @@ class Dialer:
         msg = f"no new credentials within {limit:g} s"
         raise StageTimeout(msg, stage=Stage.AUTH, temporary=True)
 
-    async def _connect(self, mechanisms: tuple[Mechanism, ...]) -> Connection:
+    async def _connect(
+        self, progress: Progress, mechanisms: tuple[Mechanism, ...]
+    ) -> Connection:
         settings = self._settings
         at_once = settings.security is Security.TLS
         handshake = Handshake(self._tls, self._advice if at_once else "")
+        progress.connection = None
+        progress.reach(Stage.CONNECT)
         stream = await self._dial()
         try:
             if at_once:
+                progress.reach(Stage.TLS)
                 stream = await self._in_time(handshake, stream)
             hello_name = await self._hello_name(stream)
         except BaseException:
@@ -123,6 +129,7 @@ class Dialer:
             upgrade=handshake.start,
             observer=self._observe,
         )
+        progress.connection = connection
         if self._observe.active:
             version = None if tls is None else tls.version
             server = str(settings.endpoint)

@@ -13,6 +13,7 @@ import anyio
 
 from esmtp_async._connection import Connection
 from esmtp_async._departures import Departures, Farewell
+from esmtp_async._progress import Progress
 from esmtp_async._roster import Ceiling, Pooled, PoolLimits, Roster, assign
 from esmtp_async.protocol._exceptions import Refused
 from esmtp_async.protocol._outcomes import Stage
@@ -62,7 +63,7 @@ class Pool:
     def __init__(
         self,
         limits: PoolLimits,
-        connect: Callable[[], Awaitable[Connection]],
+        connect: Callable[[Progress], Awaitable[Connection]],
         part: Farewell,
         see_off: Farewell,
     ) -> None:
@@ -75,11 +76,11 @@ class Pool:
         self._taken = 0  # in use, or being opened
         self._closed = False
 
-    async def acquire(self, *, fresh: bool = False) -> Pooled:
+    async def acquire(self, progress: Progress, *, fresh: bool = False) -> Pooled:
         """Give a connection to one owner, who must `release` it.
 
-        `fresh` asks for a new one. Raises what `connect` raises, and
-        `RuntimeError` once the pool is closed.
+        `fresh` asks for a new one; `progress` is told how that goes on. Raises
+        what `connect` raises, and `RuntimeError` once the pool is closed.
         """
         if self._closed:
             msg = "the client is closed"
@@ -88,7 +89,8 @@ class Pool:
         self._waiters.append(waiter)
         pooled = await self._turn(waiter)
         while pooled is None:
-            pooled = await self._open(waiter)
+            pooled = await self._open(waiter, progress)
+        progress.connection = pooled.connection
         pooled.messages += 1
         return pooled
 
@@ -138,10 +140,10 @@ class Pool:
             raise
         return waiter.pooled
 
-    async def _open(self, waiter: _Waiter) -> Pooled | None:
+    async def _open(self, waiter: _Waiter, progress: Progress) -> Pooled | None:
         """Open a connection; None: the server has enough of them, so wait and try."""
         try:
-            connection = await self._connect()
+            connection = await self._connect(progress)
         except BaseException as error:
             self._taken -= 1
             if not self._turned_away(error):
@@ -150,6 +152,8 @@ class Pool:
         else:
             now = anyio.current_time()
             return Pooled(connection, opened=now, idle_since=now)
+        progress.reach(Stage.POOL)
+        progress.connection = None
         waiter.served = False
         self._waiters.appendleft(waiter)
         return await self._turn(waiter)

@@ -64,7 +64,8 @@ ADDRESSED: Final = (
 @pytest.mark.parametrize(
     ("answers", "stage"),
     [
-        ({"CONNECT": HANG}, Stage.POOL),
+        ({"CONNECT": HANG}, Stage.GREETING),
+        ({"EHLO": HANG}, Stage.HELLO),
         ({"MAIL": HANG}, Stage.MAIL),
         ({"DATA": HANG}, Stage.DATA),
         ({"CONTENT": HANG}, Stage.FINAL),

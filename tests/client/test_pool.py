@@ -21,7 +21,8 @@ from esmtp_async import (
 )
 from esmtp_async._connection import Connection
 from esmtp_async._pool import PATIENCE, Pool
-from esmtp_async._roster import PoolLimits
+from esmtp_async._progress import Progress
+from esmtp_async._roster import Pooled, PoolLimits
 from esmtp_async.protocol import Session
 from tests.backends import everywhere
 from tests.simulation.clock import run
@@ -70,7 +71,10 @@ class Office:
         self.dialled = 0
         self.pool = Pool(limits, self.connect, self.part, self.see_off)
 
-    async def connect(self) -> Idle:
+    async def acquire(self, *, fresh: bool = False) -> Pooled:
+        return await self.pool.acquire(Progress(), fresh=fresh)
+
+    async def connect(self, _progress: Progress) -> Idle:
         self.dialled += 1
         await anyio.lowlevel.checkpoint()
         if self.failure is not None:
@@ -100,7 +104,7 @@ async def test_never_more_than_the_limit() -> None:
 
     async def work(number: int) -> None:
         nonlocal in_use, peak, done
-        mine = await office.pool.acquire(fresh=number % 7 == 0)
+        mine = await office.acquire(fresh=number % 7 == 0)
         in_use += 1
         peak = max(peak, in_use)
         for _ in range(number % 4):
@@ -130,7 +134,7 @@ async def test_who_waits_longest_is_served_first() -> None:
     order: list[int] = []
 
     async def work(number: int) -> None:
-        mine = await office.pool.acquire()
+        mine = await office.acquire()
         order.append(number)
         await anyio.lowlevel.checkpoint()
         await office.pool.release(mine)
@@ -149,9 +153,9 @@ async def test_who_is_cancelled_while_waiting_takes_nothing_away() -> None:
         PoolLimits(max_connections=1, max_messages=None, max_idle=9, max_age=None)
     )
     for _ in range(5):
-        mine = await office.pool.acquire()
+        mine = await office.acquire()
         with anyio.move_on_after(0.001) as scope:
-            await office.pool.acquire()
+            await office.acquire()
         assert scope.cancelled_caught
         await office.pool.release(mine)
     assert len(office.opened) == 1
@@ -161,20 +165,20 @@ async def test_who_is_cancelled_while_waiting_takes_nothing_away() -> None:
 async def test_a_task_cancelled_while_the_dead_are_closed_loses_none() -> None:
     """Cancellation of asyncio itself knows no shield."""
     office = Office()
-    held = [await office.pool.acquire() for _ in range(3)]
+    held = [await office.acquire() for _ in range(3)]
     for mine in held:
         await office.pool.release(mine)
     *living, dead = office.opened
     dead.quiet = False
     dead.aclose = anyio.sleep_forever  # type: ignore[method-assign]
-    task = asyncio.create_task(office.pool.acquire())
+    task = asyncio.create_task(office.acquire())
     await anyio.wait_all_tasks_blocked()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    again = [await office.pool.acquire() for _ in range(2)]
+    again = [await office.acquire() for _ in range(2)]
     assert {id(mine.connection) for mine in again} == {id(idle) for idle in living}
-    await office.pool.acquire()
+    await office.acquire()
     assert len(office.opened) == 4
 
 
@@ -184,11 +188,11 @@ async def test_who_could_not_connect_takes_nothing_away() -> None:
     office.failure = ConnectFailed("no", stage=Stage.CONNECT)
     for _ in range(5):
         with pytest.raises(ConnectFailed):
-            await office.pool.acquire()
+            await office.acquire()
     office.failure = None
-    held = [await office.pool.acquire() for _ in range(3)]
+    held = [await office.acquire() for _ in range(3)]
     with anyio.move_on_after(0.01) as scope:
-        await office.pool.acquire()
+        await office.acquire()
     assert scope.cancelled_caught
     for mine in held:
         await office.pool.release(mine)
@@ -197,11 +201,14 @@ async def test_who_could_not_connect_takes_nothing_away() -> None:
 @everywhere
 async def test_youngest_first() -> None:
     office = Office()
-    first, second = await office.pool.acquire(), await office.pool.acquire()
+    first, second = (
+        await office.acquire(),
+        await office.acquire(),
+    )
     await office.pool.release(first)
     await office.pool.release(second)
-    assert await office.pool.acquire() is second
-    assert await office.pool.acquire() is first
+    assert await office.acquire() is second
+    assert await office.acquire() is first
     assert (first.messages, second.messages) == (2, 2)
     assert first.reused
 
@@ -209,10 +216,10 @@ async def test_youngest_first() -> None:
 @everywhere
 async def test_fresh_drops_all_that_lie_idle() -> None:
     office = Office()
-    held = [await office.pool.acquire() for _ in range(3)]
+    held = [await office.acquire() for _ in range(3)]
     for mine in held:
         await office.pool.release(mine)
-    new = await office.pool.acquire(fresh=True)
+    new = await office.acquire(fresh=True)
     assert new not in held
     assert not new.reused
     assert [c.closed for c in office.opened] == [1, 1, 1, 0]
@@ -223,15 +230,15 @@ async def test_spent_connections_do_not_come_back() -> None:
     office = Office(
         PoolLimits(max_connections=1, max_messages=2, max_idle=9, max_age=None)
     )
-    broken = await office.pool.acquire()
+    broken = await office.acquire()
     assert isinstance(broken.connection, Idle)
     broken.connection.between.fit = False
     await office.pool.release(broken)
     assert broken.connection.closed == 1
     assert office.parted == []
-    first = await office.pool.acquire()
+    first = await office.acquire()
     await office.pool.release(first)
-    second = await office.pool.acquire()
+    second = await office.acquire()
     assert second is first
     await office.pool.release(second)
     # QUIT, for two messages were its share; but nobody waits for the reply.
@@ -239,7 +246,7 @@ async def test_spent_connections_do_not_come_back() -> None:
     assert office.left == []
     assert office.there() == [second.connection]
     # It goes when its room is needed.
-    third = await office.pool.acquire()
+    third = await office.acquire()
     assert office.there() == [third.connection]
     assert office.left == []
 
@@ -247,14 +254,17 @@ async def test_spent_connections_do_not_come_back() -> None:
 @everywhere
 async def test_a_closed_pool() -> None:
     office = Office()
-    held, idle = await office.pool.acquire(), await office.pool.acquire()
+    held, idle = (
+        await office.acquire(),
+        await office.acquire(),
+    )
     await office.pool.release(idle)
     await office.pool.aclose()
     assert office.left == [idle.connection]
     await office.pool.release(held)
     assert office.left == [idle.connection, held.connection]
     with pytest.raises(RuntimeError, match="closed"):
-        await office.pool.acquire()
+        await office.acquire()
     await office.pool.aclose()
     assert len(office.left) == 2
 
@@ -262,7 +272,7 @@ async def test_a_closed_pool() -> None:
 @everywhere
 async def test_what_is_being_closed_still_counts() -> None:
     office = Office()
-    held = [await office.pool.acquire() for _ in range(3)]
+    held = [await office.acquire() for _ in range(3)]
     for mine in held:
         await office.pool.release(mine)
     peak = 0
@@ -273,7 +283,7 @@ async def test_what_is_being_closed_still_counts() -> None:
 
     async def work() -> None:
         nonlocal peak
-        mine = await office.pool.acquire(fresh=True)
+        mine = await office.acquire(fresh=True)
         peak = max(peak, sum(not c.closed for c in office.opened))
         await office.pool.release(mine)
 
@@ -292,11 +302,11 @@ async def test_what_was_told_quit_is_closed_once_the_server_answers() -> None:
     office = Office(
         PoolLimits(max_connections=3, max_messages=1, max_idle=9, max_age=None)
     )
-    mine = await office.pool.acquire()
+    mine = await office.acquire()
     await office.pool.release(mine)
     leaving = office.opened[0]
     assert office.parted == [leaving]
-    mine = await office.pool.acquire()
+    mine = await office.acquire()
     assert leaving.closed == 0
     leaving.quiet = False  # 221, or the end
     await office.pool.release(mine)
@@ -311,11 +321,11 @@ async def test_what_expired_leaves_when_somebody_comes_by() -> None:
     office = Office(
         PoolLimits(max_connections=3, max_messages=None, max_idle=0.01, max_age=None)
     )
-    held = [await office.pool.acquire() for _ in range(2)]
+    held = [await office.acquire() for _ in range(2)]
     for mine in held:
         await office.pool.release(mine)
     await anyio.sleep(0.02)
-    mine = await office.pool.acquire()
+    mine = await office.acquire()
     assert mine.connection is office.opened[2]
     assert set(office.parted) == {each.connection for each in held}
     assert len(office.there()) == 3
@@ -331,7 +341,7 @@ async def test_a_server_that_wants_fewer_gets_fewer() -> None:
 
     async def work() -> None:
         nonlocal peak, in_use, done
-        mine = await office.pool.acquire()
+        mine = await office.acquire()
         in_use += 1
         peak = max(peak, in_use)
         await anyio.sleep(0.001)
@@ -351,14 +361,14 @@ def test_after_a_while_one_more_is_tried() -> None:
     async def scenario() -> None:
         office = Office()
         office.wanted = 1
-        first = await office.pool.acquire()
+        first = await office.acquire()
         async with anyio.create_task_group() as group:
-            group.start_soon(office.pool.acquire)
+            group.start_soon(office.acquire)
             await anyio.wait_all_tasks_blocked()
             assert (office.dialled, len(office.opened)) == (2, 1)
             await anyio.sleep(PATIENCE)
             office.wanted = 2
-            group.start_soon(office.pool.acquire)
+            group.start_soon(office.acquire)
             await anyio.wait_all_tasks_blocked()
             assert (office.dialled, len(office.opened)) == (3, 2)
             await office.pool.release(first)
@@ -382,15 +392,15 @@ async def test_being_turned_away_is_a_failure_where_nothing_stands(
     office = Office()
     office.failure = failure
     with pytest.raises(type(failure)):
-        await office.pool.acquire()
+        await office.acquire()
     office.failure = None
-    held = await office.pool.acquire()
+    held = await office.acquire()
     office.failure = failure
     with anyio.move_on_after(0.02) as scope:
-        await office.pool.acquire()  # it waits for the other
+        await office.acquire()  # it waits for the other
     assert scope.cancelled_caught
     await office.pool.release(held)
-    assert await office.pool.acquire() is held
+    assert await office.acquire() is held
 
 
 @everywhere
@@ -407,21 +417,21 @@ async def test_being_turned_away_is_a_failure_where_nothing_stands(
 )
 async def test_nothing_else_is_waited_out(failure: SMTPError) -> None:
     office = Office()
-    await office.pool.acquire()
+    await office.acquire()
     office.failure = failure
     with pytest.raises(type(failure)):
-        await office.pool.acquire()
+        await office.acquire()
 
 
 @everywhere
 async def test_who_was_turned_away_comes_before_those_behind() -> None:
     office = Office()
     office.wanted = 1
-    held = await office.pool.acquire()
+    held = await office.acquire()
     order: list[int] = []
 
     async def work(number: int) -> None:
-        mine = await office.pool.acquire()
+        mine = await office.acquire()
         order.append(number)
         await office.pool.release(mine)
 

@@ -21,6 +21,7 @@ from esmtp_async import (
 )
 from esmtp_async._dialer import Dialer
 from esmtp_async._events import Observer
+from esmtp_async._progress import Progress
 from esmtp_async._settings import resolve
 from esmtp_async.protocol._content import MailData
 from esmtp_async.protocol._envelope import Envelope, Parameter
@@ -289,7 +290,7 @@ async def test_T15_requiretls(offered: bool) -> None:  # noqa: FBT001
             None,
             {"security": "starttls", "ssl_context": client_context()},
         )
-        connection = await Dialer(settings, Observer()).connect()
+        connection = await Dialer(settings, Observer()).connect(Progress())
         envelope = Envelope.of(ALICE, [BOB])._replace(
             parameters=(Parameter("REQUIRETLS", "REQUIRETLS"),)
         )
