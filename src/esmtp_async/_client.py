@@ -287,16 +287,21 @@ class SMTPClient:
         return await self._inquire(Expn(name))
 
     async def _inquire(self, command: Command) -> Reply:
+        """Ask; once more where a pooled connection turns out dead."""
         inquiry = Inquiry(command)
-        pooled = await self._pool.acquire(Progress())
-        try:
-            await pooled.connection.run(inquiry)
-        finally:
-            await self._pool.release(pooled)
-        if inquiry.reply is None:
-            msg = f"the server closed the connection before it answered {command}"
-            raise ConnectionLost(msg, stage=Stage.COMMAND, temporary=True)
-        return inquiry.reply
+        for again in (False, True):
+            pooled = await self._pool.acquire(Progress(), fresh=again)
+            try:
+                await pooled.connection.run(inquiry)
+            except ConnectionLost:
+                if again or not pooled.reused:
+                    raise
+            finally:
+                await self._pool.release(pooled)
+            if inquiry.reply is not None:
+                return inquiry.reply
+        msg = f"the server closed the connection before it answered {command}"
+        raise ConnectionLost(msg, stage=Stage.COMMAND, temporary=True)
 
     def _finished(
         self,

@@ -41,6 +41,7 @@ from tests.raw import (
     EOF,
     HANG,
     NAME,
+    RST,
     Answer,
     Step,
     offering,
@@ -284,6 +285,20 @@ async def test_inquiries_that_fail(end: tuple[Step, ...]) -> None:
             assert (await client.noop()).code == 250
             assert server.taps[0].closed == 1
             assert len(server.taps) == 2
+
+
+@everywhere
+@pytest.mark.parametrize("end", [EOF, RST])
+async def test_inquiries_of_a_pooled_connection_that_died(end: Step) -> None:
+    dying = script(NOOP=[b"250 ok\r\n", end])
+    async with serving(dying, script(), script()) as server:
+        async with server.client() as client:
+            assert (await client.noop()).code == 250
+            assert (await client.noop()).code == 250
+            assert [heard.verbs for heard in server.heard] == [
+                ["EHLO", "NOOP", "NOOP"],
+                ["EHLO", "NOOP"],
+            ]
 
 
 # One shot, URLs, lifetime
