@@ -21,6 +21,7 @@ from esmtp_async.protocol import (
 )
 from esmtp_async.protocol._redaction import Redaction
 from tests.protocol.dialogue import ready
+from tests.tracebacks import given_away
 
 
 def redact(line: bytes, *secrets: bytes) -> bytes:
@@ -154,6 +155,8 @@ def test_U13_no_violation_shows_them(octets: bytes) -> None:
     assert "aHVudGVyMg" not in told
     assert "<reda" in told
     assert "hunter2" not in repr(pickle.dumps(caught.value))
+    for secret in ("hunter2", "aHVudGVyMg"):
+        assert secret not in given_away(caught.value)
 
 
 def test_U13_nor_does_one_that_nobody_asked_for() -> None:
@@ -161,5 +164,6 @@ def test_U13_nor_does_one_that_nobody_asked_for() -> None:
     session.send(Auth("X", b"hunter2"))
     session.receive_data(b"235 ok\r\n250 hunter2\r\n")
     session.next_event()
-    with pytest.raises(RemoteProtocolError, match="<redacted>"):
+    with pytest.raises(RemoteProtocolError, match="<redacted>") as caught:
         session.next_event()
+    assert "hunter2" not in given_away(caught.value)

@@ -260,13 +260,17 @@ class Session:
         """
         if self._state is State.CLOSED:
             return LOST if self._outstanding else CLOSED
+        reply = None
         try:
             reply = self._reader.next_reply(self._max_line)
-        except RemoteProtocolError:
+            if reply is not None:
+                return self._take(reply)
+        except RemoteProtocolError as error:
             self._close()
-            raise
-        if reply is not None:
-            return self._take(reply)
+            # What broke the protocol may repeat a secret; no traceback with
+            # variables shall show it.
+            del reply
+            raise error.with_traceback(None) from None
         if not self._eof:
             return NEED_DATA
         truncated = self._reader.holds_octets
