@@ -352,3 +352,25 @@ def test_what_is_not_there_says_why_before_anything_is_said() -> None:
     told = "SCRAM-SHA-256 is offered, but it is not there"
     with pytest.raises(AuthenticationFailed, match=told):
         hold(stand_in, [])
+
+
+def test_U6_a_nonce_that_makes_our_answer_too_long_is_the_servers_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nonce = "n" * 32
+    monkeypatch.setattr("secrets.token_urlsafe", lambda _: nonce)
+    message = f"r={nonce}{'x' * 9130},s={SALT},i=4096"
+    challenge = b64encode(message.encode()).decode()
+    assert len(challenge) <= 12288
+    mechanism = ScramSHA256("user", PASSWORD)
+    opening = Opening("client.test", secure=True, mechanisms=[mechanism])
+    first = b64encode(f"n,,n=user,r={nonce}".encode()).decode()
+    with pytest.raises(AuthenticationFailed, match="exceeds 12288 octets"):
+        converse(
+            Session(opening),
+            opening,
+            GREETING,
+            hello("AUTH SCRAM-SHA-256"),
+            Turn(f"AUTH SCRAM-SHA-256 {first}", f"334 {challenge}"),
+            Turn("*", "501 cancelled"),
+        )

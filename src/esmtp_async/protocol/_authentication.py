@@ -10,8 +10,9 @@ from typing import Final
 
 from esmtp_async.protocol._asks import Compute, Fetch
 from esmtp_async.protocol._commands import Auth, Command, Response
-from esmtp_async.protocol._exceptions import AuthenticationFailed
+from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
 from esmtp_async.protocol._outcomes import Stage
+from esmtp_async.protocol._redaction import Sealed
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._sasl import (
     Channel,
@@ -153,13 +154,19 @@ def _answer(
 ) -> Generator[Fetch | Compute, bytes, Response]:
     """Give the response to a challenge (RFC 4954 §4)."""
     response = yield from _respond(responses, _decoded(challenge))
-    return Response(response or b"")
+    try:
+        return Response(response or b"")
+    except InvalidInput as problem:
+        refuse(str(problem))  # a challenge can make it as long as that
 
 
 def _respond(
     responses: Responses, challenge: bytes | None
 ) -> Generator[Fetch | Compute, bytes, bytes | None]:
-    """Give a mechanism's next response, and what it asks for until then."""
+    """Give a mechanism's next response, and what it asks for until then.
+
+    It comes back sealed, for a traceback with variables may see it.
+    """
     try:
         step = responses.send(challenge)
         while isinstance(step, (Fetch, Compute)):
@@ -167,7 +174,7 @@ def _respond(
     except StopIteration:
         msg = "the server goes on asking after the mechanism has ended"
         raise AuthenticationFailed(msg, command="AUTH", stage=Stage.AUTH) from None
-    return step
+    return step if step is None or isinstance(step, Sealed) else Sealed(step, step)
 
 
 def _decoded(challenge: Sequence[bytes]) -> bytes:
