@@ -34,6 +34,7 @@ from esmtp_async.protocol._exceptions import (
     InvalidInput,
     SMTPError,
     StageTimeout,
+    bare,
     check_type,
 )
 from esmtp_async.protocol._exchange import Inquiry
@@ -149,9 +150,9 @@ class SMTPClient:
             self._settings = resolve(server, port, options)
         except InvalidInput as error:
             # Nor may a traceback with variables show a password.
-            raise error.with_traceback(None) from None
+            raise bare(error) from None
         finally:
-            del server, password, options
+            del server, password, auth, options
         self._observe = Observer(on_event)
         self._pace = Pace(self._settings.rate_limit)
         dialer = Dialer(self._settings, self._observe)
@@ -162,11 +163,11 @@ class SMTPClient:
     @classmethod
     def from_url(cls, url: str, **options: Unpack[ClientOptions]) -> Self:
         """Make a client from a URL; options in its query win over the others."""
-        check_type("url", url, str)
-        if "://" not in url:
-            msg = "the URL has no scheme, such as smtps://"
-            raise InvalidInput(msg)
         try:
+            check_type("url", url, str)
+            if "://" not in url:
+                msg = "the URL has no scheme, such as smtps://"
+                raise InvalidInput(msg)
             return cls(url, **options)
         finally:
             del url, options  # the password with them, out of any traceback

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -185,15 +186,7 @@ def _port(text: str, where: str) -> int:
 
 def parse_url(url: str) -> Target:
     """Read a URL of `SMTPClient.from_url`; no error shows its password."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        msg = (
-            "the server URL has no host and port that can be read; / ? # @ : [ ] and % "
-            "in user and password must be percent-encoded"
-        )
-        raise InvalidInput(msg) from None
+    parts, port = _split(url)
     scheme = parts.scheme.lower()
     if scheme not in _SCHEMES:
         msg = f"URL scheme {parts.scheme!r} is none of {', '.join(_SCHEMES)}"
@@ -210,6 +203,20 @@ def parse_url(url: str) -> Target:
         password=None if parts.password is None else unquote(parts.password),
         options=tuple(parse_qsl(parts.query, keep_blank_values=True)),
     )
+
+
+def _split(url: str) -> tuple[SplitResult, int | None]:
+    """Split a URL into its parts, and give its port."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        # An @ behind ? or # ends a password that holds one of them.
+        if "@" not in parts.query + parts.fragment:
+            return parts, parts.port
+    msg = (
+        "the server URL has no host and port that can be read; / ? # @ : [ ] and % "
+        "in user and password must be percent-encoded"
+    )
+    raise InvalidInput(msg)
 
 
 def _check_rest(parts: SplitResult, *, unix: bool) -> None:

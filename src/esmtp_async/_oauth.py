@@ -18,7 +18,11 @@ import anyio
 from anyio.lowlevel import RunVar
 
 from esmtp_async.protocol._asks import Fetch
-from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
+from esmtp_async.protocol._exceptions import (
+    AuthenticationFailed,
+    InvalidInput,
+    bare,
+)
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._redaction import Sealed
 from esmtp_async.protocol._replies import printable
@@ -135,7 +139,7 @@ class _Bearer(ABC):
             self._source = _Shared(token) if callable(token) else _Fixed(token)
         except InvalidInput as error:
             # Nor may a traceback with variables show a token.
-            raise error.with_traceback(None) from None
+            raise bare(error) from None
         finally:
             del token
         self._refused: Secret | None = None

@@ -15,8 +15,8 @@ from esmtp_async.testing import check_mechanism
 from esmtp_async.testing._sasl import Challenges
 from tests.backends import everywhere
 from tests.client.checks import BOB, failure, send
-from tests.client.test_rules_secrets import everything
 from tests.raw import Answer, Script, Server, offering, script, serving
+from tests.tracebacks import given_away
 
 PASSWORD = "hunter2-Gruesse"
 LAYERS = b"\7\0\20\0"
@@ -237,7 +237,7 @@ def test_it_is_asked_where_it_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -
 def test_credentials(username: str | None, password: str | None, said: str) -> None:
     with pytest.raises(InvalidInput, match=said) as info:
         Gssapi(username, password)
-    assert PASSWORD not in everything(info.value)
+    assert PASSWORD not in given_away(info.value)
 
 
 def test_repr() -> None:
@@ -250,4 +250,4 @@ def test_the_extra_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     message = "GSSAPI needs spnego: pip install 'esmtp-async[gssapi]'"
     with pytest.raises(InvalidInput, match=re.escape(message)) as info:
         Gssapi("alice", PASSWORD)
-    assert PASSWORD not in everything(info.value)
+    assert PASSWORD not in given_away(info.value)

@@ -27,8 +27,8 @@ from esmtp_async.testing import _sasl as servers_sasl
 from esmtp_async.testing._answers import Refusal
 from tests.backends import everywhere
 from tests.client.checks import BOB, failure, send
-from tests.client.test_rules_secrets import everything
 from tests.raw import Answer, Script, offering, script, serving
+from tests.tracebacks import given_away
 
 USER = "ursula"
 PASSWORD = "hunter2-Gruesse"
@@ -172,7 +172,7 @@ async def test_U12_the_password_shows_nowhere(
             with pytest.raises((AuthenticationFailed, ProtocolViolation)) as info:
                 await send(client)
         for shown in (
-            everything(info.value),
+            given_away(info.value),
             repr(pickle.dumps(info.value)),
             caplog.text,
             repr((auth, events, client._settings)),
@@ -183,7 +183,7 @@ async def test_U12_the_password_shows_nowhere(
 def test_U12_what_is_wrong_with_a_password_does_not_show_it() -> None:
     with pytest.raises(InvalidInput, match="the password holds a NUL") as info:
         Ntlm(USER, f"{PASSWORD}\0")
-    assert PASSWORD not in everything(info.value)
+    assert PASSWORD not in given_away(info.value)
 
 
 def test_the_extra_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,4 +191,4 @@ def test_the_extra_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     message = "NTLM needs spnego: pip install 'esmtp-async[ntlm]'"
     with pytest.raises(InvalidInput, match=re.escape(message)) as info:
         Ntlm(USER, PASSWORD)
-    assert PASSWORD not in everything(info.value)
+    assert PASSWORD not in given_away(info.value)

@@ -37,8 +37,8 @@ from tests.client.bearer import (
     told,
 )
 from tests.client.checks import BOB, failure, outcomes, send
-from tests.client.test_rules_secrets import everything
 from tests.raw import HANG, Answer, Server, offering, serving
+from tests.tracebacks import given_away
 
 
 @everywhere
@@ -119,7 +119,7 @@ async def test_U13_a_token_that_is_repeated_is_redacted(maker: Maker) -> None:
             error = await failure(client, AuthenticationFailed)
     assert error.reply is not None
     assert error.reply.text == f"5.7.8 {USER}: bad token <redacted>"
-    assert TOKEN not in everything(error)
+    assert TOKEN not in given_away(error)
 
 
 @everywhere
@@ -290,7 +290,7 @@ async def test_U12_tokens_show_nowhere(
             with pytest.raises(SMTPError) as info:
                 await send(client)
         shown = [
-            everything(info.value),
+            given_away(info.value),
             repr(pickle.dumps(info.value)),
             caplog.text,
             repr((client, client._settings, events, mechanism, vars(mechanism))),

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hmac
 import pickle
-import traceback
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-import esmtp_async
 from esmtp_async import (
     Anonymous,
     AuthenticationFailed,
@@ -33,6 +30,7 @@ from esmtp_async import send as send_once
 from tests.backends import everywhere
 from tests.client.checks import ALICE, BOB, MESSAGE, failure, send
 from tests.raw import HANG, NAME, Answer, Script, offering, script, serving
+from tests.tracebacks import given_away
 
 USER = "ursula"
 PASSWORD = "hunter2-Grüße"
@@ -59,7 +57,6 @@ def asking(**answers: Answer | list[Answer]) -> Script:
     return script(**{"EHLO": offering("AUTH PLAIN LOGIN CRAM-MD5"), **answers})
 
 
-PACKAGE = str(Path(esmtp_async.__file__).parent)
 SECRETS = (PASSWORD, repr(PASSWORD)[1:-1], PLAIN.decode(), LOGIN[1].decode())
 
 
@@ -67,19 +64,6 @@ def assert_discreet(*shown: str) -> None:
     for text in shown:
         for secret in SECRETS:
             assert secret not in text
-
-
-def everything(error: BaseException) -> str:
-    """Give the error, and its traceback with the variables of the package's frames.
-
-    The frames of whoever calls it are not the package's to keep clean.
-    """
-    told = traceback.TracebackException.from_exception(error, capture_locals=True)
-    link: traceback.TracebackException | None = told
-    while link is not None:
-        link.stack[:] = [frame for frame in link.stack if PACKAGE in frame.filename]
-        link = link.__cause__ or link.__context__
-    return "".join(told.format()) + repr(error) + str(vars(error))
 
 
 @everywhere
@@ -112,7 +96,7 @@ async def test_U12_secrets_show_nowhere(
             try:
                 await send(client)
             except SMTPError as error:
-                assert_discreet(everything(error), repr(pickle.dumps(error)))
+                assert_discreet(given_away(error), repr(pickle.dumps(error)))
             else:
                 pytest.fail("it went well")
         assert_discreet(caplog.text, repr(client), repr(client._settings), repr(events))
@@ -161,7 +145,7 @@ async def test_U12_nor_do_messages_of_sasl(
         else:
             pytest.fail("it went well")
         said = server.heard[0].lines[2]
-    shown = everything(error) + caplog.text + repr(events)
+    shown = given_away(error) + caplog.text + repr(events)
     assert_discreet(shown)
     assert len(said) > 40
     assert said.decode() not in shown
@@ -219,7 +203,7 @@ async def test_U13_what_a_server_repeats_is_redacted(
             await send(client)
     error = caught.value
     shown = [str(error), repr(error.reply), repr(error.recipients), repr(events)]
-    assert_discreet(everything(error), caplog.text, *shown)
+    assert_discreet(given_away(error), caplog.text, *shown)
     assert DIGEST not in repr(shown)
     assert "<redacted>" in "".join(shown)
 
@@ -295,11 +279,22 @@ def test_U12_errors_of_the_constructor() -> None:
         lambda: SMTPClient(f"smtp://{USER}:x#{PASSWORD}@{host}"),
         lambda: SMTPClient(f"smtp://{USER}:x?{PASSWORD}@{host}"),
         lambda: SMTPClient(f"smtp://x/{USER}:{PASSWORD}@{host}"),
+        lambda: SMTPClient(f"smtp://{USER}:2?{PASSWORD}@{host}"),
+        lambda: SMTPClient(f"smtp://{USER}:2?max_idle={PASSWORD}@{host}"),
+        lambda: SMTPClient(f"smtp://{USER}:{PASSWORD}\uff20{host}"),
+        lambda: SMTPClient(f"smtp://{USER}:@{host}:{PASSWORD}"),
+        lambda: SMTPClient(f"smtp://{USER}:[{PASSWORD}@{host}"),
+        lambda: SMTPClient(
+            f"smtp://{host}?max_idle=x", username=USER, password=PASSWORD
+        ),
+        lambda: SMTPClient.from_url(f"{USER}:{PASSWORD}@{host}"),
+        lambda: SMTPClient.from_url(url.encode()),  # type: ignore[arg-type]
+        lambda: SMTPClient(host, auth=(user, PASSWORD)),  # type: ignore[arg-type]
     )
     for make in makers:
         with pytest.raises(InvalidInput) as info:
             make()
-        assert_discreet(everything(info.value))
+        assert_discreet(given_away(info.value))
 
 
 def test_U12_secrets_hide() -> None:

@@ -10,7 +10,11 @@ from typing import Final
 
 from esmtp_async.protocol._asks import Compute, Fetch
 from esmtp_async.protocol._commands import Auth, Command, Response
-from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
+from esmtp_async.protocol._exceptions import (
+    AuthenticationFailed,
+    InvalidInput,
+    bare,
+)
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._redaction import Sealed
 from esmtp_async.protocol._replies import Reply
@@ -198,7 +202,7 @@ def _explained(
     """Tell a mechanism that it was refused; it may know more of the reason."""
     with suppress(AuthenticationFailed, StopIteration):
         responses.throw(refusal)
-    return refusal.with_traceback(None)
+    return bare(refusal)
 
 
 def _has_ended(responses: Responses) -> bool:

@@ -26,10 +26,12 @@ the client meet the second one as `ProtocolViolation`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict, Unpack
+from typing import TypedDict, TypeVar, Unpack
 
 from esmtp_async.protocol._outcomes import RecipientResult, Stage
 from esmtp_async.protocol._replies import Reply
+
+_E = TypeVar("_E", bound=Exception)
 
 
 class Circumstances(TypedDict, total=False):
@@ -74,6 +76,12 @@ def check_type(what: str, value: object, kind: type) -> None:
     if not isinstance(value, kind):
         msg = f"{what} is of type {type(value).__name__}, not {kind.__name__}"
         raise InvalidInput(msg)
+
+
+def bare(error: _E) -> _E:
+    """Give an error without what it went through, whose variables may be secret."""
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 class NotDelivered(SMTPError):

@@ -17,7 +17,11 @@ from enum import Enum
 from typing import Final, NamedTuple, NoReturn, Protocol
 
 from esmtp_async.protocol._commands import Command, Connect, Helo
-from esmtp_async.protocol._exceptions import LocalProtocolError, RemoteProtocolError
+from esmtp_async.protocol._exceptions import (
+    LocalProtocolError,
+    RemoteProtocolError,
+    bare,
+)
 from esmtp_async.protocol._extensions import Extensions
 from esmtp_async.protocol._reader import MAX_LINE, ReplyReader
 from esmtp_async.protocol._redaction import Redaction
@@ -270,7 +274,7 @@ class Session:
             # What broke the protocol may repeat a secret; no traceback with
             # variables shall show it.
             del reply
-            raise error.with_traceback(None) from None
+            raise bare(error) from None
         if not self._eof:
             return NEED_DATA
         truncated = self._reader.holds_octets
