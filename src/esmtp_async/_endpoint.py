@@ -114,6 +114,9 @@ _SCHEMES: Final = {
 _MAX_PORT: Final = 65535
 _DIGITS: Final = re.compile(r"[0-9]{1,5}")
 
+# What urlsplit() takes out of a URL without a word.
+_TAKEN_OUT: Final = re.compile(r"[\0-\x1f]|\A | \Z")
+
 # ZoneID = 1*( unreserved / pct-encoded )              (RFC 6874 §2)
 _ZONE: Final = re.compile(r"[A-Za-z0-9._~-]+")
 
@@ -193,20 +196,33 @@ def parse_url(url: str) -> Target:
         raise InvalidInput(msg)
     lmtp, unix, security = _SCHEMES[scheme]
     _check_rest(parts, unix=unix)
-    return Target(
-        host="" if unix else check_host("server URL", parts.hostname or ""),
-        port=None if port is None else check_port(port),
-        path=unquote(parts.path) if unix else None,
-        lmtp=lmtp,
-        security=security,
-        username=None if parts.username is None else unquote(parts.username),
-        password=None if parts.password is None else unquote(parts.password),
-        options=tuple(parse_qsl(parts.query, keep_blank_values=True)),
-    )
+    try:
+        return Target(
+            host="" if unix else check_host("server URL", parts.hostname or ""),
+            port=None if port is None else check_port(port),
+            path=_decoded(parts.path) if unix else None,
+            lmtp=lmtp,
+            security=security,
+            username=None if parts.username is None else _decoded(parts.username),
+            password=None if parts.password is None else _decoded(parts.password),
+            options=tuple(
+                parse_qsl(parts.query, keep_blank_values=True, errors="strict")
+            ),
+        )
+    except UnicodeDecodeError:
+        msg = "the server URL has octets that are not UTF-8 behind a %"
+        raise InvalidInput(msg) from None
+
+
+def _decoded(text: str) -> str:
+    return unquote(text, errors="strict")
 
 
 def _split(url: str) -> tuple[SplitResult, int | None]:
     """Split a URL into its parts, and give its port."""
+    if _TAKEN_OUT.search(url):
+        msg = "the server URL holds a control character, or a space at an end"
+        raise InvalidInput(msg)
     with suppress(ValueError):
         parts = urlsplit(url)
         # An @ behind ? or # ends a password that holds one of them.
@@ -223,7 +239,7 @@ def _check_rest(parts: SplitResult, *, unix: bool) -> None:
     problem = ""
     if unix and (parts.hostname or not parts.path.strip("/")):
         problem = f"needs a path, {parts.scheme}:///path"
-    elif unix and "\0" in unquote(parts.path):
+    elif unix and "%00" in parts.path:
         problem = "has a NUL in its path"
     elif not unix and not parts.hostname:
         problem = "names no host"

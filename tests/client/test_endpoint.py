@@ -81,6 +81,17 @@ def test_urls(url: str, target: Target) -> None:
         ("smtp+unix://h/run/s", "smtp+unix:///path"),
         ("lmtp+unix:///", "lmtp+unix:///path"),
         ("lmtp+unix://", "lmtp+unix:///path"),
+        # urlsplit() would take these out, or put something else in their place.
+        ("smtp://exam\r\nple.test", "control character"),
+        ("smtp://u:pa\tss@h", "control character"),
+        ("smtp://h?max_idle=\n1", "control character"),
+        ("\0smtp://h", "control character"),
+        (" smtp://h", "space at an end"),
+        ("smtp://h ", "space at an end"),
+        ("smtp://u:%e9@h", "not UTF-8"),
+        ("smtp://%e9:p@h", "not UTF-8"),
+        ("smtp+unix:///%ff", "not UTF-8"),
+        ("smtp://h?client_hostname=%e9", "not UTF-8"),
     ],
 )
 def test_urls_that_are_none(url: str, told: str) -> None:
