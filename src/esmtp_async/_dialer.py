@@ -106,12 +106,15 @@ class Dialer:
             await _transport.abort(stream)
             raise
         tls = _transport.tls_info(stream)
+        # A stream of the caller's may be anything, wherever the URL points.
+        over_unix = _transport.is_unix_socket(stream)
         opening = Opening(
             hello_name,
             lmtp=settings.endpoint.lmtp,
             starttls=settings.starttls,
             mechanisms=mechanisms,
-            secure=tls is not None or settings.endpoint.path is not None,
+            secure=tls is not None
+            or (over_unix and settings.endpoint.path is not None),
             allow_plaintext_auth=settings.allow_plaintext_auth,
             host=settings.server_hostname,
             port=settings.endpoint.port,

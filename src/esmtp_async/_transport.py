@@ -46,6 +46,9 @@ _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 #: Octets of one TLS record, at most.
 _RECORD: Final = 16384
 
+# Windows has none that Python knows.
+_UNIX: Final = getattr(socket, "AF_UNIX", None)
+
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
 
@@ -145,6 +148,15 @@ def is_quiet(stream: ByteStream) -> bool:
         return False
 
 
+def is_unix_socket(stream: ByteStream) -> bool:
+    """Tell whether a stream is known not to leave this machine."""
+    try:
+        raw = stream.extra(SocketAttribute.raw_socket, None)
+    except _FORGOTTEN:
+        return False
+    return raw is not None and raw.family == _UNIX
+
+
 def local_ip(stream: ByteStream) -> str | None:
     """Give the local IP address of a stream, or None where it has none."""
     try:
@@ -171,7 +183,7 @@ async def abort(stream: ByteStream) -> None:
     """
     with suppress(*_FORGOTTEN):
         raw = stream.extra(SocketAttribute.raw_socket, None)
-        if raw is not None and raw.family != getattr(socket, "AF_UNIX", None):
+        if raw is not None and raw.family != _UNIX:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     with suppress(*STREAM_ERRORS):
         await anyio.aclose_forcefully(stream)

@@ -82,6 +82,22 @@ async def test_U1_or_over_a_unix_socket(socket_path: Path) -> None:
 
 
 @everywhere
+@pytest.mark.parametrize("memory", [True, False])
+async def test_U1_not_over_whatever_else_stands_for_one(memory: bool) -> None:  # noqa: FBT001
+    async with serving(asking()) as server:
+        async with SMTPClient(
+            "smtp+unix:///run/mail.sock",
+            connect=server.connect_in_memory if memory else server.connect,
+            client_hostname=NAME,
+            username=USER,
+            password=PASSWORD,
+        ) as client:
+            error = await failure(client, AuthenticationFailed)
+        assert "unprotected" in str(error)
+        assert server.taps[0].octets == f"EHLO {NAME}\r\n".encode()
+
+
+@everywhere
 @pytest.mark.parametrize("code", [432, 454, 500, 501, 503, 530, 535, 538])
 async def test_U2_no_second_mechanism(code: int) -> None:
     refusing = asking(AUTH=b"%d no\r\n" % code)
