@@ -339,10 +339,20 @@ def test_the_examples_of_saslprep(given: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [Scram, ScramSHA1, ScramSHA256, ScramSHA512])
+@pytest.mark.parametrize("old", [True, False])
 def test_without_scramp_it_says_what_to_install(
-    kind: type[Scram], monkeypatch: pytest.MonkeyPatch
+    kind: type[Scram],
+    old: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "scramp", None)
+    class ScramClient:
+        def __init__(self, mechanisms: object, username: str, password: str) -> None:
+            """Be made as in scramp 1.2."""
+
+    if old:
+        monkeypatch.setattr("scramp.ScramClient", ScramClient)
+    else:
+        monkeypatch.setitem(sys.modules, "scramp", None)
     with pytest.raises(InvalidInput, match=r"pip install 'esmtp-async\[scram\]'"):
         kind("user", "pencil")
 

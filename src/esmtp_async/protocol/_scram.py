@@ -12,6 +12,8 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from contextlib import suppress
+from inspect import signature
 from types import ModuleType
 from typing import Final
 
@@ -202,14 +204,16 @@ class Unavailable:
 
 
 def _import_scramp() -> ModuleType:
-    try:
+    with suppress(ImportError):
         # An extra of the package; it costs an import of its own, and so comes late.
         import scramp  # noqa: PLC0415
-    except ImportError:
-        msg = "SCRAM needs scramp: pip install 'esmtp-async[scram]'"
-        raise InvalidInput(msg) from None
-    module: ModuleType = scramp
-    return module
+
+        # Of those who brought an old one for something else, some lack this.
+        if "channel_binding" in signature(scramp.ScramClient).parameters:
+            module: ModuleType = scramp
+            return module
+    msg = "SCRAM needs scramp 1.5 or newer: pip install 'esmtp-async[scram]'"
+    raise InvalidInput(msg)
 
 
 def _binding(channel: Channel) -> tuple[str, bytes] | None:
