@@ -142,12 +142,11 @@ def _host(text: str) -> str:
             return f"{ipaddress.ip_address(address)}{percent}{zone}"
     except ValueError:
         pass
-    name = name.lower()
     # Names that a resolver takes, though DNS host names may not have "_".
-    if not name or not name.isascii() or "_" not in name:
-        return domain_name(name)
-    domain_name(name.replace("_", "-"))
-    return name
+    if name.isascii() and "_" in name:
+        domain_name(name.replace("_", "-"))
+        return name.lower()
+    return domain_name(name).lower()
 
 
 def check_port(port: object) -> int:

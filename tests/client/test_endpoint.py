@@ -26,6 +26,7 @@ from esmtp_async._endpoint import Endpoint, Target, check_host, parse_server
         ("[::1]:65535", "::1", 65535),
         ("münchen.test", "xn--mnchen-3ya.test", None),
         ("MÜNCHEN.test.:25", "xn--mnchen-3ya.test", 25),
+        ("x.ΟΣ", "x.xn--0xai", None),
         ("straße.de", "xn--strae-oqa.de", None),  # IDNA 2003 has another name for it
         ("my_relay", "my_relay", None),
         ("my_relay.example.test:1", "my_relay.example.test", 1),

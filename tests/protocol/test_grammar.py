@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -213,6 +214,42 @@ def test_B9_an_international_domain_becomes_a_labels() -> None:
 def test_what_is_no_international_domain_is_refused(domain: str) -> None:
     with pytest.raises(InvalidInput):
         domain_name(domain)
+
+
+@pytest.mark.parametrize(
+    "sign", "\xad\u200b\u2060\ufeff\ufe0f①ⅷﬁ\u017f℀\uff05\uff20\uff0f⒈ᴬ\u202e"
+)
+def test_B9_no_name_is_made_of_what_stands_for_other_letters_or_nothing(
+    sign: str,
+) -> None:
+    """UTS 46 would make `example.test` of some of these."""
+    for domain in (f"exam{sign}ple.test", f"example.test{sign}", f"ü{sign}.test"):
+        with pytest.raises(InvalidInput):
+            domain_name(domain)
+
+
+@pytest.mark.parametrize(
+    ("domain", "name"),
+    [
+        ("\uff25\uff38\uff0e\uff54", "ex.t"),  # case and width (RFC 5895 §2)
+        ("ｶﾞ.test", "xn--mck.test"),
+        ("u\u0308.test", "xn--tda.test"),
+        ("ẞ.test", "xn--zca.test"),
+        ("İ.test", "xn--i-9bb.test"),
+        ("x.ΟΣ", "x.xn--0xai"),  # not the final sigma, which is another letter
+    ],
+)
+def test_B9_case_width_and_normal_form_are_no_difference(
+    domain: str, name: str
+) -> None:
+    assert domain_name(domain) == name
+
+
+def test_a_domain_that_is_too_long_takes_no_time() -> None:
+    begun = time.process_time()
+    with pytest.raises(InvalidInput):
+        domain_name("a" + "\u0301\u0327" * 50_000)  # normalised in quadratic time
+    assert time.process_time() - begun < 1
 
 
 def test_a_domain_has_at_most_255_octets_and_a_path_256() -> None:

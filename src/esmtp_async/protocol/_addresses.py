@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
+from unicodedata import decomposition, normalize
 
 from esmtp_async.protocol import _grammar
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
@@ -20,18 +21,35 @@ MAX_PATH: Final = 256
 MAX_DOMAIN: Final = 255
 
 
+def _mapped(name: str) -> str:
+    """Map what only differs in case, width or normal form (RFC 5895 §2).
+
+    Nothing else: UTS 46 would take out what cannot be seen and put letters in the
+    place of signs, and the name would be somebody else's.
+    """
+    name = "".join(map(str.lower, name))  # a whole text's sigma depends on its place
+    halves = (
+        normalize("NFKC", each)
+        if decomposition(each).startswith(("<wide>", "<narrow>"))
+        else each
+        for each in name
+    )
+    return normalize("NFC", "".join(halves)).replace("\u3002", ".")
+
+
 def domain_name(text: str) -> str:
     """Check a domain name and give it as A-labels (RFC 5891 §5).
 
     Raises `InvalidInput` where it is not a domain name.
     """
     name = text
-    if not text.isascii():
+    # What is longer is no domain either way, and to map it would take long.
+    if not text.isascii() and len(text) <= MAX_DOMAIN:
         # anyio depends on idna; loaded only for names that need it.
         import idna  # noqa: PLC0415
 
         try:
-            name = idna.encode(text, uts46=True).decode("ascii")
+            name = idna.encode(_mapped(text), strict=True).decode("ascii")
         except UnicodeError as error:
             msg = f"{text!r} is not an internationalized domain name: {error}"
             raise InvalidInput(msg) from None
