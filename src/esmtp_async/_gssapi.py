@@ -21,7 +21,6 @@ from esmtp_async.protocol._sasl import (
     Credentials,
     Responses,
     Secret,
-    problem_with,
     refuse,
 )
 
@@ -127,15 +126,18 @@ class Gssapi:
         self, username: str | None = None, password: str | Secret | None = None
     ) -> None:
         self.username = username
-        self._password = Secret(password) if isinstance(password, str) else password
+        self._password = (
+            password
+            if password is None or isinstance(password, Secret)
+            else Secret(password)
+        )
         del password  # from here on no traceback with variables shows it
         _demand("GSSAPI", "gssapi", _KERBEROS)
         if (username is None) is not (self._password is None):
             msg = "username and password belong together"
             raise InvalidInput(msg)
-        if username is not None and (problem := problem_with(username)):
-            msg = f"the username {problem}"
-            raise InvalidInput(msg)
+        if username is not None and self._password is not None:
+            Credentials(username, self._password)  # it checks both
 
     def __repr__(self) -> str:
         if self.username is None:

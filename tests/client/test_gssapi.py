@@ -232,11 +232,15 @@ def test_it_is_asked_where_it_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -
         ("alice", None, "belong together"),
         (None, PASSWORD, "belong together"),
         ("a\0", PASSWORD, "the username holds a NUL"),
+        ("alice", PASSWORD.encode(), "the password is of type bytes"),
+        ("alice", f"{PASSWORD}\0", "the password holds a NUL"),
     ],
 )
-def test_credentials(username: str | None, password: str | None, said: str) -> None:
+def test_credentials(
+    username: str | None, password: str | bytes | None, said: str
+) -> None:
     with pytest.raises(InvalidInput, match=said) as info:
-        Gssapi(username, password)
+        Gssapi(username, password)  # type: ignore[arg-type]
     assert PASSWORD not in given_away(info.value)
 
 
