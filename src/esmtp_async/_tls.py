@@ -93,10 +93,15 @@ class ResumingContext(ssl.SSLContext):
             session or self._take(),
         )
 
-    def keep(self, session: ssl.SSLSession | None) -> None:
-        """Keep the session of a connection that came about, for another one."""
+    def keep(
+        self, session: ssl.SSLSession | None, verified: tuple[object, ...]
+    ) -> None:
+        """Keep the session of a connection that came about, for another one.
+
+        `verified` is the `verification` of its handshake.
+        """
         if session is not None:
-            self._sessions.append(_Kept(session, self._verification))
+            self._sessions.append(_Kept(session, verified))
 
     def forget(self) -> None:
         """Resume none of the sessions kept so far."""
@@ -108,11 +113,12 @@ class ResumingContext(ssl.SSLContext):
                 kept = self._sessions.pop()
             except IndexError:  # other threads take some, too
                 return None
-            if kept.verified == self._verification:
+            if kept.verified == self.verification:
                 return kept.session
 
     @property
-    def _verification(self) -> tuple[object, ...]:
+    def verification(self) -> tuple[object, ...]:
+        """How a server is verified at present."""
         context = self.behind
         return (context.verify_mode, context.check_hostname, context.verify_flags)
 
@@ -164,6 +170,7 @@ class Handshake:
         self._advice = advice
         self._context: ResumingContext | None = None
         self._stream: TLSStream | None = None
+        self._verified: tuple[object, ...] = ()
 
     async def start(self, stream: ByteStream) -> ByteStream:
         """Shake hands; raises `TLSFailed` and leaves the stream unusable.
@@ -172,6 +179,7 @@ class Handshake:
         of the mail data are delimited by themselves.
         """
         self._context = context = await self._tls.context()
+        self._verified = context.verification
         try:
             self._stream = await TLSStream.wrap(
                 stream,
@@ -193,4 +201,4 @@ class Handshake:
         """
         records = None if self._stream is None else tls_records(self._stream)
         if self._context is not None and records is not None:
-            self._context.keep(records.session)
+            self._context.keep(records.session, self._verified)

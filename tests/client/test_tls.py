@@ -234,7 +234,7 @@ def test_each_session_is_resumed_once(version: str) -> None:
         resumed = [meeting.shake_hands() for meeting in meetings]
         assert resumed == [number < count for number in range(more)]
         for meeting in meetings:
-            context.keep(meeting.client.session)
+            context.keep(meeting.client.session, context.verification)
         count = min(more, 16)  # no more are kept
     meetings = [Meeting(context, server) for _ in range(20)]
     assert [meeting.shake_hands() for meeting in meetings] == [True] * 16 + [False] * 4
@@ -273,6 +273,22 @@ async def test_no_session_outlives_how_its_server_was_verified(version: str) -> 
 
 
 @everywhere
+async def test_nor_one_that_began_before_its_server_was_to_be_verified() -> None:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+
+    def verify() -> None:
+        context.verify_mode = ssl.CERT_REQUIRED
+
+    late = script(CONNECT=(TLS, verify, b"220 x\r\n"))
+    async with serving(late, tls=certified("TLSv1.3")) as server:
+        async with client_of(server, "tls", ssl_context=context) as client:
+            assert not (await tls_of(client)).resumed
+            assert (await failure(client, TLSFailed)).certificate_error
+
+
+@everywhere
 async def test_no_session_is_kept_of_an_opening_that_failed() -> None:
     refusing = script(CONNECT=(TLS, b"554 no\r\n"))
     async with serving(refusing, WAYS["tls"], tls=certified("TLSv1.3")) as server:
@@ -285,10 +301,12 @@ async def test_no_session_is_kept_of_an_opening_that_failed() -> None:
 def test_a_connection_without_a_session_leaves_the_others() -> None:
     context = ResumingContext(fresh_client_context())
     server = certified("TLSv1.3")
-    context.keep(Meeting(context, server).client.session)
+    context.keep(Meeting(context, server).client.session, context.verification)
     assert not shaken(context, server).client.session_reused
-    context.keep(shaken(context, server).client.session)
-    context.keep(Meeting(fresh_client_context(), server).client.session)
+    context.keep(shaken(context, server).client.session, context.verification)
+    context.keep(
+        Meeting(fresh_client_context(), server).client.session, context.verification
+    )
     assert shaken(context, server).client.session_reused
 
 
@@ -297,7 +315,9 @@ def test_the_latest_session_is_resumed_first(version: str) -> None:
     context = ResumingContext(fresh_client_context())
     before, behind = certified(version), certified(version)
     for server in (before, behind):
-        context.keep(shaken(context.behind, server).client.session)
+        context.keep(
+            shaken(context.behind, server).client.session, context.verification
+        )
     assert shaken(context, behind).client.session_reused
     assert shaken(context, before).client.session_reused
 
@@ -308,7 +328,9 @@ async def test_behind_a_handshake_that_failed_no_session_is_resumed() -> None:
     context = await tls.context()
     server = certified("TLSv1.3")
     for _ in range(3):
-        context.keep(shaken(context.behind, server).client.session)
+        context.keep(
+            shaken(context.behind, server).client.session, context.verification
+        )
     near, far = memory_pipe()
     await far.send(b"220 x\r\n")
     with pytest.raises(TLSFailed):
