@@ -7,8 +7,10 @@ later connections resume (RFC 5077, RFC 8446 §2.2).
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections import deque
+from time import time
 from typing import Final, NamedTuple, Self
 
 import anyio
@@ -56,15 +58,19 @@ class _Kept(NamedTuple):
 
     session: ssl.SSLSession
     verified: tuple[object, ...]
+    #: When the server's certificate ends, in seconds since the epoch.
+    until: float
 
 
 class ResumingContext(ssl.SSLContext):
     """Hands a session to the next handshake; the context behind it does the rest.
 
     A context is what makes TLS objects for anyio, which knows of no sessions.
-    Each session is resumed once, as RFC 8446 (appendix C.4) has it, and only as
-    long as the context behind still verifies in the way it did then. A session
-    that the server refuses becomes a full handshake, within TLS.
+    Each session is resumed once, as RFC 8446 (appendix C.4) has it, only as long
+    as the context behind still verifies in the way it did then, and never beyond
+    the server's certificate: else one session after the other would outlive it
+    (§4.6.1). A session that the server refuses becomes a full handshake, within
+    TLS.
     """
 
     def __new__(cls, _context: ssl.SSLContext) -> Self:
@@ -93,15 +99,13 @@ class ResumingContext(ssl.SSLContext):
             session or self._take(),
         )
 
-    def keep(
-        self, session: ssl.SSLSession | None, verified: tuple[object, ...]
-    ) -> None:
+    def keep(self, records: ssl.SSLObject, verified: tuple[object, ...]) -> None:
         """Keep the session of a connection that came about, for another one.
 
         `verified` is the `verification` of its handshake.
         """
-        if session is not None:
-            self._sessions.append(_Kept(session, verified))
+        if records.session is not None:
+            self._sessions.append(_Kept(records.session, verified, _end(records)))
 
     def forget(self) -> None:
         """Resume none of the sessions kept so far."""
@@ -113,7 +117,7 @@ class ResumingContext(ssl.SSLContext):
                 kept = self._sessions.pop()
             except IndexError:  # other threads take some, too
                 return None
-            if kept.verified == self.verification:
+            if kept.verified == self.verification and time() < kept.until:
                 return kept.session
 
     @property
@@ -121,6 +125,13 @@ class ResumingContext(ssl.SSLContext):
         """How a server is verified at present."""
         context = self.behind
         return (context.verify_mode, context.check_hostname, context.verify_flags)
+
+
+def _end(records: ssl.SSLObject) -> float:
+    """Tell when the server's certificate ends; never, if it was not verified."""
+    certificate = records.getpeercert()
+    end = certificate and certificate.get("notAfter")
+    return ssl.cert_time_to_seconds(end) if isinstance(end, str) else math.inf
 
 
 class ClientTLS:
@@ -201,4 +212,4 @@ class Handshake:
         """
         records = None if self._stream is None else tls_records(self._stream)
         if self._context is not None and records is not None:
-            self._context.keep(records.session, self._verified)
+            self._context.keep(records, self._verified)

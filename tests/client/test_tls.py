@@ -234,7 +234,7 @@ def test_each_session_is_resumed_once(version: str) -> None:
         resumed = [meeting.shake_hands() for meeting in meetings]
         assert resumed == [number < count for number in range(more)]
         for meeting in meetings:
-            context.keep(meeting.client.session, context.verification)
+            context.keep(meeting.client, context.verification)
         count = min(more, 16)  # no more are kept
     meetings = [Meeting(context, server) for _ in range(20)]
     assert [meeting.shake_hands() for meeting in meetings] == [True] * 16 + [False] * 4
@@ -289,6 +289,20 @@ async def test_nor_one_that_began_before_its_server_was_to_be_verified() -> None
 
 
 @everywhere
+@both_versions
+async def test_no_session_outlives_the_certificate(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(WAYS["tls"], tls=certified(version)) as server:
+        async with client_of(server, "tls") as client:
+            assert not (await tls_of(client)).resumed
+            assert (await tls_of(client)).resumed
+            # It has the certificate of the first one still.
+            monkeypatch.setattr("esmtp_async._tls.time", lambda: time.time() + 1e10)
+            assert not (await tls_of(client)).resumed
+
+
+@everywhere
 async def test_no_session_is_kept_of_an_opening_that_failed() -> None:
     refusing = script(CONNECT=(TLS, b"554 no\r\n"))
     async with serving(refusing, WAYS["tls"], tls=certified("TLSv1.3")) as server:
@@ -301,12 +315,10 @@ async def test_no_session_is_kept_of_an_opening_that_failed() -> None:
 def test_a_connection_without_a_session_leaves_the_others() -> None:
     context = ResumingContext(fresh_client_context())
     server = certified("TLSv1.3")
-    context.keep(Meeting(context, server).client.session, context.verification)
+    context.keep(Meeting(context, server).client, context.verification)
     assert not shaken(context, server).client.session_reused
-    context.keep(shaken(context, server).client.session, context.verification)
-    context.keep(
-        Meeting(fresh_client_context(), server).client.session, context.verification
-    )
+    context.keep(shaken(context, server).client, context.verification)
+    context.keep(Meeting(fresh_client_context(), server).client, context.verification)
     assert shaken(context, server).client.session_reused
 
 
@@ -315,9 +327,7 @@ def test_the_latest_session_is_resumed_first(version: str) -> None:
     context = ResumingContext(fresh_client_context())
     before, behind = certified(version), certified(version)
     for server in (before, behind):
-        context.keep(
-            shaken(context.behind, server).client.session, context.verification
-        )
+        context.keep(shaken(context.behind, server).client, context.verification)
     assert shaken(context, behind).client.session_reused
     assert shaken(context, before).client.session_reused
 
@@ -328,9 +338,7 @@ async def test_behind_a_handshake_that_failed_no_session_is_resumed() -> None:
     context = await tls.context()
     server = certified("TLSv1.3")
     for _ in range(3):
-        context.keep(
-            shaken(context.behind, server).client.session, context.verification
-        )
+        context.keep(shaken(context.behind, server).client, context.verification)
     near, far = memory_pipe()
     await far.send(b"220 x\r\n")
     with pytest.raises(TLSFailed):
