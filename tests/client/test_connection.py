@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, NoReturn
 
 import anyio
 import pytest
+from anyio.abc import ByteStream
 
 from esmtp_async import (
     ConnectionLost,
     Pipelining,
+    ProtocolViolation,
     SenderRefused,
     SMTPError,
     Stage,
     StageTimeout,
     Timeouts,
 )
+from esmtp_async._connection import Connection
+from esmtp_async.protocol import Inquiry, Opening, Quit, Session
 from tests.backends import everywhere
 from tests.client.certificates import client_context, server_context
 from tests.client.checks import BOB, CAROL, MESSAGE, failure, outcomes, send
 from tests.raw import (
     EOF,
     HANG,
+    NAME,
     TLS,
     Act,
     After,
@@ -251,3 +256,35 @@ async def test_tls_records_are_no_progress_of_a_reply() -> None:
             start = anyio.current_time()
             await failure(client, StageTimeout)
             assert anyio.current_time() - start < 0.6
+
+
+# A session that takes a lone LF
+
+
+@everywhere
+@pytest.mark.parametrize("lenient", [True, False])
+async def test_P8_but_for_a_whole_session_that_takes_it(lenient: bool) -> None:  # noqa: FBT001
+    sloppy = script(
+        CONNECT=b"220 hi\n", EHLO=b"250-mail\n250 SIZE 5\n", QUIT=(b"221 bye\n", EOF)
+    )
+    async with serving(sloppy) as server:
+        opening = Opening(NAME)
+        connection = Connection(
+            await server.connect(),
+            Session(opening, lenient_reply_eol=lenient),
+            Timeouts.each(5),
+            upgrade=never_upgrade,
+        )
+        if lenient:
+            await connection.run(opening)
+            assert connection.session.extensions.size == 5
+            await connection.run(Inquiry(Quit()))
+            assert server.heard[0].verbs == ["EHLO", "QUIT"]
+        else:
+            with pytest.raises(ProtocolViolation, match="LF without CR"):
+                await connection.run(opening)
+            assert server.taps[0].writes == []
+
+
+async def never_upgrade(_stream: ByteStream) -> NoReturn:
+    pytest.fail("no TLS was asked for")

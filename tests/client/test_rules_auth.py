@@ -196,6 +196,32 @@ async def test_U5_success_of_another_code() -> None:
 
 
 @everywhere
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *(b"23x ok\r\n", b"+23 ok\r\n", b"2_3 ok\r\n", b"\xd9\xa2\xd9\xa3 ok\r\n"),
+        *(b"2350 ok\r\n", b"235Xok\r\n", b"235\tok\r\n", b"035 ok\r\n", b"635 ok\r\n"),
+        *(b"354 go\r\n", b"235-a\r\n535 b\r\n", b"535-a\r\n235 b\r\n"),
+        *(b"235 ok\n", b"\r\n235 ok\r\n"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["AUTH", "RESPONSE"])
+async def test_P1_P2_P3_P4_P6_P7_P8_P16_within_auth(verb: str, reply: bytes) -> None:
+    answers: dict[str, Answer | list[Answer]] = {"AUTH": USERNAME_PROMPT}
+    hostile = asking(**{**answers, verb: (reply, HANG)})
+    said = ["EHLO", "AUTH", LOGIN[0].decode()]
+    async with (
+        serving(hostile, asking(EHLO=offering())) as server,
+        server.client(**LOGIN_ONLY) as client,
+    ):
+        error = await failure(client, ProtocolViolation)
+        assert error.stage is Stage.AUTH
+        assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
+        await server.heard[0].over()
+        assert server.heard[0].verbs == said[: 3 if verb == "RESPONSE" else 2]
+
+
+@everywhere
 async def test_U5_success_of_a_mechanism_that_is_not_complete() -> None:
     async with serving(asking()) as server, server.client(**LOGIN_ONLY) as client:
         error = await failure(client, AuthenticationFailed)

@@ -143,6 +143,27 @@ async def test_T3_T4_anything_but_220(code: int) -> None:
 
 
 @everywhere
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *(b"22x go\r\n", b"+22 go\r\n", b"2_2 go\r\n", b" 22 go\r\n"),
+        *(b"2200 go\r\n", b"220Xgo\r\n", b"220\tgo\r\n", b"020 go\r\n", b"620 go\r\n"),
+        *(b"220-a\r\n454 b\r\n", b"454-a\r\n220 b\r\n"),
+        *(b"220 go\n", b"\r\n220 go\r\n", b"220 " + b"x" * 3000),
+    ],
+)
+async def test_P1_P2_P3_P4_P7_P8_P10_P16_in_answer_to_starttls(reply: bytes) -> None:
+    hostile = protected(STARTTLS=(reply, HANG))
+    async with serving(hostile, tls=server_context()) as server:
+        for security in ("starttls", "opportunistic"):
+            async with server.client(security=security) as client:
+                error = await failure(client, TLSFailed)
+            assert error.stage is Stage.STARTTLS
+            assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
+            assert server.taps[-1].octets == HELLO + b"STARTTLS\r\n"
+
+
+@everywhere
 @pytest.mark.parametrize("ending", [EOF, RST])
 async def test_T3_hung_up_instead_of_an_answer(ending: Answer) -> None:
     async with serving(protected(STARTTLS=ending)) as server:
