@@ -348,6 +348,9 @@ def test_any_address_can_be_printed(server: SMTPServer) -> None:
     run = esmtp("send", "--server", url(server), *composed, PYTHONIOENCODING="ascii")
     assert (run.returncode, run.stderr) == (0, b"")
     assert run.stdout.startswith(b"\\xfc@example.test: accepted: 250 ")
+    sly = ("--sender", ALICE, "--recipient", "a\u202eb@example.test")
+    run = esmtp("send", "--server", url(server), *composed, *sly)
+    assert run.stdout.startswith(b"a\\u202eb@example.test: accepted: 250 ")
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from esmtp_async.protocol._exceptions import (
     OutcomeUnknown,
 )
 from esmtp_async.protocol._outcomes import Outcome, RecipientResult
+from esmtp_async.protocol._replies import printable
 from esmtp_async.protocol._sasl import CramMD5, Login, Mechanism, Plain
 from esmtp_async.protocol._scram import ScramSHA1, ScramSHA256, ScramSHA512
 
@@ -195,8 +196,9 @@ class _Outcome:
         if isinstance(event, MessageFinished):
             self.code = _code(event.recipients)
             for result in event.recipients:
+                who = printable(result.address.encode())
                 why = f": {result.reply}" if result.reply else ""
-                _tell(f"{result.address}: {result.outcome.value}{why}")
+                _tell(f"{who}: {result.outcome.value}{why}")
         elif self._print is not None:
             self._print(event)
 

@@ -51,7 +51,8 @@ class ConversationPrinter:
                 self._say("** connection " + ("cut off" if aborted else "closed"))
             case MessageFinished(_, recipients, _):
                 for result in recipients:
-                    self._say(f"** {result.address}: {result.outcome.value}")
+                    who = printable(result.address.encode())
+                    self._say(f"** {who}: {result.outcome.value}")
 
     def _say(self, line: str, state: str = "") -> None:
         if state:

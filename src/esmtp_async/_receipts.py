@@ -18,7 +18,7 @@ from esmtp_async.protocol._exceptions import (
     SMTPError,
 )
 from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
-from esmtp_async.protocol._replies import Reply
+from esmtp_async.protocol._replies import Reply, printable
 
 Results = tuple[RecipientResult, ...]
 
@@ -125,7 +125,7 @@ def failure_of(results: Results, cause: SMTPError | None) -> SMTPError | None:
 def _refusal(results: Results, refused: Results) -> NotDelivered:
     last = max(refused, key=lambda result: _LATEST(result.stage))
     error, command = _REFUSALS[last.stage]
-    who = ", ".join(result.address for result in refused)
+    who = ", ".join(printable(result.address.encode()) for result in refused)
     why = last.reply or "the server lacks an extension that is needed"
     return error(
         f"the server refused {command or 'the message'} for {who}: {why}",

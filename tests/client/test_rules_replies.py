@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from io import StringIO
 from itertools import accumulate
 from typing import Final
 
@@ -14,8 +15,10 @@ from esmtp_async import (
     NotDelivered,
     OutcomeUnknown,
     ProtocolViolation,
+    RecipientsRefused,
     Stage,
 )
+from esmtp_async._conversation import ConversationPrinter
 from tests.backends import everywhere
 from tests.client.checks import (
     BOB,
@@ -219,6 +222,19 @@ async def test_P14_control_characters(caplog: pytest.LogCaptureFixture) -> None:
     for shown in (str(error), repr(error), str(error.reply), caplog.text):
         assert not {c for c in shown if c < " " or c in "\x7f\x9b\u202e"} - {"\n"}
     assert r"\x1b[2J\x00%s%n\x7f" in str(error)
+
+
+@everywhere
+async def test_P14_nor_those_of_an_address_that_it_is_about() -> None:
+    sly = "a\u202egnp.exe\u2066@example.test"
+    refusing = script(EHLO=offering("SMTPUTF8"), RCPT=b"550 no\r\n")
+    said = StringIO()
+    async with serving(refusing) as server:
+        async with server.client(on_event=ConversationPrinter(said)) as client:
+            error = await failure(client, RecipientsRefused, recipients=sly)
+    assert error.recipients[0].address == sly
+    assert r"for a\u202egnp.exe\u2066@example.test: 550" in str(error)
+    assert not {c for c in str(error) + said.getvalue() if c in sly and c > "\x7f"}
 
 
 @everywhere
