@@ -184,7 +184,10 @@ def test_E30_nothing_is_left_behind(backend: str) -> None:
                 before, memory = left_behind(), tracemalloc.get_traced_memory()[0]
                 await sessions(client, server, 400)
                 gc.collect()
-                assert left_behind() == before
+                # Threads of tests before this one may end meanwhile.
+                descriptors, threads = left_behind()
+                assert descriptors <= before[0]
+                assert threads <= before[1]
                 grown = tracemalloc.get_traced_memory()[0] - memory
                 assert grown < 50_000
                 assert server.open_connections <= 1
