@@ -29,7 +29,7 @@ from tests.raw import NAME
 
 MESSAGES: Final = 40
 SEEDS: Final = range(4)
-LIMITS: Final = Timeouts(final=0.5, command=5, data=5, block=5, greeting=5, quit=0.2)
+LIMITS: Final = Timeouts(final=1, command=5, data=5, block=5, greeting=5, quit=0.2)
 
 REFUSALS: Final = ["450 4.2.0 later", "550 5.1.1 no", "421 4.3.2 closing"]
 
