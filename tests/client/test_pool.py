@@ -3,98 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from functools import partial
 
 import anyio
 import pytest
 
 from esmtp_async import (
-    AuthenticationFailed,
     ConnectFailed,
-    GreetingRefused,
-    HelloRefused,
-    Reply,
-    SMTPError,
     Stage,
-    TLSFailed,
 )
-from esmtp_async._connection import Connection
-from esmtp_async._pool import PATIENCE, Pool
-from esmtp_async._progress import Progress
-from esmtp_async._roster import Pooled, PoolLimits
-from esmtp_async.protocol import Session
+from esmtp_async._roster import PoolLimits
 from tests.backends import everywhere
-from tests.simulation.clock import run
-
-TOO_MANY = GreetingRefused(
-    "too many", stage=Stage.GREETING, reply=Reply(421, (b"4.7.0 too many",))
-)
-LIMITS = PoolLimits(max_connections=3, max_messages=10, max_idle=45, max_age=100)
-
-
-class IdleSession(Session):
-    """A session between two transactions, or broken."""
-
-    fit = True
-
-    @property
-    def reusable(self) -> bool:
-        return self.fit
-
-
-class Idle(Connection):
-    """A connection that lies idle: quiet, or dead."""
-
-    def __init__(self, *, quiet: bool = True) -> None:
-        self.session = self.between = IdleSession()
-        self.quiet = quiet
-        self.closed = 0
-
-    def is_quiet(self) -> bool:
-        return self.quiet
-
-    async def aclose(self) -> None:
-        self.closed += 1
-
-
-class Office:
-    """Opens and closes connections of a pool, and keeps count."""
-
-    def __init__(self, limits: PoolLimits = LIMITS) -> None:
-        self.opened: list[Idle] = []
-        #: Those that were told QUIT; those whose reply was waited for.
-        self.parted: list[Connection] = []
-        self.left: list[Connection] = []
-        self.failure: Exception | None = None
-        self.wanted = math.inf  # as many as the server wants
-        self.dialled = 0
-        self.pool = Pool(limits, self.connect, self.part, self.see_off)
-
-    async def acquire(self, *, fresh: bool = False) -> Pooled:
-        return await self.pool.acquire(Progress(), fresh=fresh)
-
-    async def connect(self, _progress: Progress) -> Idle:
-        self.dialled += 1
-        await anyio.lowlevel.checkpoint()
-        if self.failure is not None:
-            raise self.failure
-        if len(self.there()) >= self.wanted:
-            raise TOO_MANY
-        self.opened.append(Idle())
-        return self.opened[-1]
-
-    async def part(self, connection: Connection) -> None:
-        await anyio.lowlevel.checkpoint()
-        self.parted.append(connection)
-
-    async def see_off(self, connection: Connection) -> None:
-        await anyio.lowlevel.checkpoint()
-        self.left.append(connection)
-
-    def there(self) -> list[Idle]:
-        """Give the connections that are open."""
-        return [c for c in self.opened if not c.closed and c not in self.left]
+from tests.client.office import Idle, Office
 
 
 @everywhere
@@ -329,116 +249,3 @@ async def test_what_expired_leaves_when_somebody_comes_by() -> None:
     assert mine.connection is office.opened[2]
     assert set(office.parted) == {each.connection for each in held}
     assert len(office.there()) == 3
-
-
-@everywhere
-async def test_a_server_that_wants_fewer_gets_fewer() -> None:
-    office = Office(
-        PoolLimits(max_connections=5, max_messages=None, max_idle=9, max_age=None)
-    )
-    office.wanted = 2
-    peak = in_use = done = 0
-
-    async def work() -> None:
-        nonlocal peak, in_use, done
-        mine = await office.acquire()
-        in_use += 1
-        peak = max(peak, in_use)
-        await anyio.sleep(0.001)
-        in_use -= 1
-        await office.pool.release(mine)
-        done += 1
-
-    async with anyio.create_task_group() as group:
-        for _ in range(40):
-            group.start_soon(work)
-    assert (done, peak, len(office.opened)) == (40, 2, 2)
-    # Each that was turned away was so once, and nobody tried again.
-    assert office.dialled <= 5
-
-
-def test_after_a_while_one_more_is_tried() -> None:
-    async def scenario() -> None:
-        office = Office()
-        office.wanted = 1
-        first = await office.acquire()
-        async with anyio.create_task_group() as group:
-            group.start_soon(office.acquire)
-            await anyio.wait_all_tasks_blocked()
-            assert (office.dialled, len(office.opened)) == (2, 1)
-            await anyio.sleep(PATIENCE)
-            office.wanted = 2
-            group.start_soon(office.acquire)
-            await anyio.wait_all_tasks_blocked()
-            assert (office.dialled, len(office.opened)) == (3, 2)
-            await office.pool.release(first)
-        assert len(office.opened) == 2
-
-    run(scenario)
-
-
-@everywhere
-@pytest.mark.parametrize(
-    "failure",
-    [
-        GreetingRefused("x", stage=Stage.GREETING, reply=Reply(421, (b"busy",))),
-        HelloRefused("x", stage=Stage.HELLO, reply=Reply(450, (b"busy",))),
-        AuthenticationFailed("x", stage=Stage.AUTH, reply=Reply(454, (b"busy",))),
-    ],
-)
-async def test_being_turned_away_is_a_failure_where_nothing_stands(
-    failure: SMTPError,
-) -> None:
-    office = Office()
-    office.failure = failure
-    with pytest.raises(type(failure)):
-        await office.acquire()
-    office.failure = None
-    held = await office.acquire()
-    office.failure = failure
-    with anyio.move_on_after(0.02) as scope:
-        await office.acquire()  # it waits for the other
-    assert scope.cancelled_caught
-    await office.pool.release(held)
-    assert await office.acquire() is held
-
-
-@everywhere
-@pytest.mark.parametrize(
-    "failure",
-    [
-        ConnectFailed("x", stage=Stage.CONNECT, temporary=True),
-        GreetingRefused("x", stage=Stage.GREETING, reply=Reply(554, (b"no",))),
-        AuthenticationFailed("x", stage=Stage.AUTH, reply=Reply(535, (b"no",))),
-        TLSFailed(
-            "x", stage=Stage.STARTTLS, reply=Reply(454, (b"no",)), temporary=True
-        ),
-    ],
-)
-async def test_nothing_else_is_waited_out(failure: SMTPError) -> None:
-    office = Office()
-    await office.acquire()
-    office.failure = failure
-    with pytest.raises(type(failure)):
-        await office.acquire()
-
-
-@everywhere
-async def test_who_was_turned_away_comes_before_those_behind() -> None:
-    office = Office()
-    office.wanted = 1
-    held = await office.acquire()
-    order: list[int] = []
-
-    async def work(number: int) -> None:
-        mine = await office.acquire()
-        order.append(number)
-        await office.pool.release(mine)
-
-    async with anyio.create_task_group() as group:
-        for number in range(5):
-            group.start_soon(work, number)
-            await anyio.wait_all_tasks_blocked()
-        await office.pool.release(held)
-    assert order == [0, 1, 2, 3, 4]
-    assert len(office.opened) == 1
