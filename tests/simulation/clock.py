@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
+from random import Random
 from typing import Final, TypeVar
+from unittest.mock import patch
 
 import anyio
+import anyio.to_thread
 import trio.testing
+from anyio.lowlevel import checkpoint
+from trio._core import _run as trio_scheduler
 
 T = TypeVar("T")
 
@@ -52,11 +58,30 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual.skipped
 
 
-def run(scenario: Callable[[], Awaitable[T]], backend: str = "asyncio") -> T:
-    """Run a scenario in virtual time."""
-    options: dict[str, object] = (
-        {"loop_factory": VirtualLoop}
-        if backend == "asyncio"
-        else {"clock": trio.testing.MockClock(autojump_threshold=0)}
-    )
-    return anyio.run(partial(scenario), backend=backend, backend_options=options)
+async def _at_once(call: Callable[..., T], *args: object, **_options: object) -> T:
+    """Stand in for a worker thread, which no virtual clock would wait for."""
+    await checkpoint()
+    return call(*args)
+
+
+def run(
+    scenario: Callable[[], Awaitable[T]], backend: str = "asyncio", seed: int = 0
+) -> T:
+    """Run a scenario in virtual time.
+
+    What it would do in worker threads is done on the spot. Trio lets chance decide
+    which of its tasks runs first; here the seed does.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(anyio.to_thread, "run_sync", _at_once))
+        if backend == "asyncio":
+            options: dict[str, object] = {"loop_factory": VirtualLoop}
+        else:
+            chance = Random(seed)  # noqa: S311  # no secret
+            options = {"clock": trio.testing.MockClock(autojump_threshold=0)}
+            for name, value in {
+                "_r": chance,
+                "_ALLOW_DETERMINISTIC_SCHEDULING": True,
+            }.items():
+                stack.enter_context(patch.object(trio_scheduler, name, value))
+        return anyio.run(partial(scenario), backend=backend, backend_options=options)
