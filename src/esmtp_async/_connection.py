@@ -228,7 +228,8 @@ class Connection:
                 self._over = True
             else:
                 await self._flush(flight)
-                await self._do(step)
+                if not self._mute:
+                    await self._do(step)
         await self._flush(flight)
 
     def _next_step(self) -> Command | Ask | Fetch | Compute | None:

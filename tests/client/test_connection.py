@@ -11,6 +11,7 @@ from anyio.abc import ByteStream
 
 from esmtp_async import (
     ConnectionLost,
+    ContentRefused,
     Pipelining,
     ProtocolViolation,
     SenderRefused,
@@ -198,6 +199,33 @@ async def test_last_words_that_decide_nothing() -> None:
             error = await failure(client, ConnectionLost)
             assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
             assert error.stage is Stage.RCPT
+
+
+@everywhere
+async def test_nothing_more_is_read_of_a_message_that_cannot_be_written() -> None:
+    leaving = script(
+        EHLO=offering("PIPELINING", "CHUNKING"),
+        RCPT=(b"250 ok\r\n", 0.05, b"421 4.3.2 overloaded\r\n", EOF),
+    )
+    asked = 0
+
+    async def blocks() -> AsyncIterator[bytes]:
+        nonlocal asked
+        for asked in range(1, 9):  # noqa: B007  # counted for the test
+            yield MESSAGE
+
+    async with serving(leaving) as server:
+
+        class Breaking(BrokenTap):
+            breaks_at = 3
+
+        async def connect() -> BrokenTap:
+            return Breaking(await anyio.connect_tcp("127.0.0.1", server.port))
+
+        async with server.client(connect=connect) as client:
+            error = await failure(client, ContentRefused, blocks())
+            assert outcomes(error.recipients) == [("bob", "REFUSED", 421)]
+            assert asked == 1
 
 
 @everywhere
