@@ -130,6 +130,16 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def simulate(session: nox.Session) -> None:
+    """Let everything go wrong at once, 200,000 times in virtual time.
+
+    ``nox -s simulate -- --seed N`` replays one session and prints it.
+    """
+    install(session, "test")
+    session.run("python", "-m", "tests.simulation", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Run every code sample of the documentation."""
     install(session, "test")

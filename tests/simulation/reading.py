@@ -264,7 +264,9 @@ class Reading:
             return
         if code == 421 or early:
             self._end("the server has ended it")
-        if sent.attempt is not None:
+        if code == 421 and self._outstanding[-1].attempt is not None:
+            self._outstanding[-1].attempt.shutdown = True
+        elif sent.attempt is not None:
             self._decide(sent, sent.attempt, code)
         if sent.verb in {"EHLO", "LHLO", "HELO"} and code < 300:
             self.offers = tuple(line[4:].strip() for line in lines[1:])
@@ -279,9 +281,7 @@ class Reading:
             self._settle()
 
     def _decide(self, sent: _Sent, attempt: Attempt, code: int) -> None:
-        if code == 421:
-            attempt.shutdown = True
-        elif sent.verb == "MAIL":
+        if sent.verb == "MAIL":
             attempt.mail = code
         elif sent.verb == "RCPT":
             attempt.rcpt[sent.path] = code

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from esmtp_async._pool import Pool, Pooled
+from esmtp_async.protocol import Session, State, Transaction
 from tests.simulation.command import Tally, several
 from tests.simulation.faults import Kind
-from tests.simulation.oracle import transcript
+from tests.simulation.oracle import problems, transcript
 from tests.simulation.plan import plan
 from tests.simulation.session import carry_out
 
@@ -20,6 +23,10 @@ ROOT: Final = Path(__file__).parents[2]
 #: Seeds of one test, and how many such tests there are on each event loop.
 SHARE: Final = 250
 SHARES: Final = [*(("asyncio", n) for n in range(8)), ("trio", 8), ("trio", 9)]
+
+
+async def lose_a_permit(_pool: Pool, pooled: Pooled) -> None:
+    await pooled.connection.aclose()
 
 
 def failure(tally: Tally, backend: str) -> str:
@@ -35,14 +42,37 @@ def test_whatever_happens_every_promise_is_kept(backend: str, share: int) -> Non
     tally = several(range(share * SHARE, (share + 1) * SHARE), backend)
     assert not tally.violations, failure(tally, backend)
     assert tally.faults.total() > SHARE / 2
+    assert len(tally.faults) > len(Kind) / 2
     assert tally.outcomes.keys() == {"ACCEPTED", "REFUSED", "NOT_SENT", "UNKNOWN"}
 
 
-def test_every_kind_of_fault_strikes() -> None:
-    tally = several(range(SHARE), "asyncio")
-    tally.add(several(range(SHARE, 2 * SHARE), "asyncio"))
-    assert tally.sessions == 2 * SHARE
-    assert tally.faults.keys() == {kind.value for kind in Kind}
+#: What a client may get wrong: whose attribute is what instead.
+MISTAKES: Final[Mapping[str, tuple[type, str, object]]] = {
+    "there is never any doubt": (Session, "in_doubt", lambda _session, _owner: False),
+    "what is unanswered is forgotten": (
+        Session,
+        "reusable",
+        property(lambda session: session.state is not State.CLOSED),
+    ),
+    "what may have gone out is sent again": (
+        Transaction,
+        "decided",
+        property(lambda _transaction: False),
+    ),
+    "the refusal of MAIL is forgotten": (
+        Transaction,
+        "_verdict",
+        lambda transaction, _index: transaction._data,
+    ),
+    "a permit is lost": (Pool, "release", lose_a_permit),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_found(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whose, name, instead = MISTAKES[mistake]
+    monkeypatch.setattr(whose, name, instead)
+    assert any(problems(carry_out(plan(seed))) for seed in range(SHARE))
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
