@@ -169,10 +169,12 @@ def local_ip(stream: ByteStream) -> str | None:
 
 async def close(stream: ByteStream) -> None:
     """Close a stream in order, waiting for the peer for a moment at most."""
-    with anyio.move_on_after(_GRACE, shield=True), suppress(*STREAM_ERRORS):
-        if isinstance(stream, TLSStream):
-            await stream.unwrap()
-    await anyio.aclose_forcefully(stream)
+    try:
+        with anyio.move_on_after(_GRACE, shield=True), suppress(*STREAM_ERRORS):
+            if isinstance(stream, TLSStream):
+                await stream.unwrap()
+    finally:  # asyncio's own cancellation knows no shield
+        await anyio.aclose_forcefully(stream)
 
 
 async def abort(stream: ByteStream) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -282,3 +283,13 @@ async def test_T13_cancelled_while_it_takes_leave() -> None:
         with anyio.move_on_after(0.05):
             await client.aclose()
         assert server.taps[0].closed == 1
+
+
+@pytest.mark.asyncio
+async def test_T13_cancelled_as_asyncio_does_while_it_takes_leave() -> None:
+    stuck = script(CONNECT=(TLS, b"421 4.3.2 not now\r\n", STALL))
+    async with serving(stuck, tls=server_context()) as server:
+        async with client_of(server, "tls") as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(send(client), 0.5)
+            assert server.taps[0].closed == 1
