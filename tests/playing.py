@@ -86,10 +86,10 @@ def _joined_outcomes(transcript: Transcript, index: int, behind: Flight) -> list
     """
     if _is_over(transcript, index):
         return transcript.outcomes
-    commands = [*_commands(transcript)]
+    commands = [*said_in_flights(transcript)]
     stage = commands[index][-1].stage.value
     unasked = _shut_down(replace(behind, heard=behind.heard[:1]))
-    starts = [start for start in _starts(commands) if start <= index]
+    starts = [start for start in beginnings(commands) if start <= index]
     if not starts:
         return [f"! Refused 421 {stage}" if unasked else _violation(stage)]
     # Whoever is refused for want of an extension says nothing.
@@ -97,7 +97,7 @@ def _joined_outcomes(transcript: Transcript, index: int, behind: Flight) -> list
     spoken = [i for i, lines in enumerate(tried) if "NotSupported" not in lines[0]]
     number = spoken[len(starts) - 1]
     said = Counter(command.verb for command in chain(*commands[starts[-1] : index + 1]))
-    ends = {*_starts(commands), len(commands)}
+    ends = {*beginnings(commands), len(commands)}
     if transcript.flights[-1].said == b"QUIT\r\n":
         ends.add(len(commands) - 1)
     left = f"REFUSED 421 {Stage.COMMAND.value}" if unasked else f"NOT_SENT - {stage}"
@@ -182,7 +182,7 @@ _VERBS: Final = {verb.value.encode(): verb for verb in Verb} | dict.fromkeys(
 )
 
 
-def _commands(transcript: Transcript) -> Iterator[list[Said]]:
+def said_in_flights(transcript: Transcript) -> Iterator[list[Said]]:
     """Give the commands of each flight; connecting is one."""
     prompt = b""
     for flight in transcript.flights:
@@ -207,7 +207,7 @@ def _verbs(said: bytes, prompt: bytes) -> Iterator[Verb]:
             yield Verb.LAST if arguments[1:] == [b"LAST"] else _VERBS[word]
 
 
-def _starts(flights: list[list[Said]]) -> Iterator[int]:
+def beginnings(flights: list[list[Said]]) -> Iterator[int]:
     """Tell with which flights a transaction begins; RSET may go before MAIL."""
     cleared = False
     for index, flight in enumerate(flights):

@@ -96,18 +96,23 @@ def transcripts() -> list[Transcript]:
 
 def load(path: Path) -> Transcript:
     """Read one file; a line that means nothing is a `ValueError` that names it."""
-    blocks = path.read_text(encoding="utf-8").removesuffix("\n").split("\n\n")
-    title, told, *flights, end = [block.split("\n") for block in blocks]
-    transcript = Transcript(path.stem, " ".join(title))
     try:
-        for line in told:
-            _tell(transcript, line)
-        transcript.flights = [_flight(lines) for lines in flights]
-        *transcript.outcomes, state = end
-        transcript.state = State(state.removeprefix("@ "))
+        return parse(path.stem, path.read_text(encoding="utf-8"))
     except (LookupError, ValueError) as error:
         message = f"{path}: {error}"
         raise ValueError(message) from error
+
+
+def parse(name: str, text: str) -> Transcript:
+    """Read what stands in a file."""
+    blocks = text.removesuffix("\n").split("\n\n")
+    title, told, *flights, end = [block.split("\n") for block in blocks]
+    transcript = Transcript(name, " ".join(title))
+    for line in told:
+        _tell(transcript, line)
+    transcript.flights = [_flight(lines) for lines in flights]
+    *transcript.outcomes, state = end
+    transcript.state = State(state.removeprefix("@ "))
     return transcript
 
 

@@ -30,10 +30,12 @@ class Played(ByteStream):
         self._flight: Flight | None = None
         self._heard = b""
         self._pieces: deque[bytes] = deque()
-        self._tls: _ServerTLS | None = None
+        self._tls: ServerTLS | None = None
         self._changed = anyio.Event()
         #: How many writes each flight came in, of those begun.
         self.writes: list[int] = []
+        #: How many octets of the answer to the last one were said.
+        self.said = 0
         self.handshakes = 0
         self.closed = 0
         self._advance()
@@ -99,13 +101,14 @@ class Played(ByteStream):
     def _advance(self) -> None:
         """Go on to the next flight."""
         self._heard = b""
+        self.said = 0
         self._flight = self._coming.popleft() if self._coming else None
         if self._flight is None:
             return
         self.writes.append(0)
         if self._flight.handshake:
             self.handshakes += 1
-            self._tls = _ServerTLS()
+            self._secure()
         if not self._flight.said:
             self._answer(self._flight)
 
@@ -114,28 +117,40 @@ class Played(ByteStream):
             raise anyio.ClosedResourceError
         if self._tls is not None and (octets := self._tls.outgoing.read(max_bytes)):
             return octets
-        if self._pieces:
+        if self._pieces and (self._tls is None or self._tls.is_up):
             octets = self._pieces.popleft()
+            self.said += len(octets)
             if self._tls is not None:
                 octets = self._tls.say(octets)
-            if not self._pieces and self._flight and not self._flight.eof:
-                self._advance()
+            if not self._pieces:
+                self._all_said()
             return octets
+        return self._be_silent()
+
+    def _secure(self) -> None:
+        """Begin a handshake."""
+        self._tls = ServerTLS(server_context())
+
+    def _all_said(self) -> None:
+        """Wait for the next flight, or hang up."""
+        if self._flight and not self._flight.eof:
+            self._advance()
+
+    def _be_silent(self) -> bytes:
+        """Give nothing, or the end of the stream."""
         if self._flight and self._flight.eof and self._heard == self._flight.said:
             raise anyio.EndOfStream
         return b""
 
 
-class _ServerTLS:
+class ServerTLS:
     """The server's half of TLS, without a transport."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming = ssl.MemoryBIO()
         #: What is to be sent.
         self.outgoing: Final = ssl.MemoryBIO()
-        self._object = server_context().wrap_bio(
-            self._incoming, self.outgoing, server_side=True
-        )
+        self._object = context.wrap_bio(self._incoming, self.outgoing, server_side=True)
         self.is_up = False
 
     def hear(self, octets: bytes) -> bytes:

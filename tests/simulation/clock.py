@@ -57,6 +57,22 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Give the seconds since it began, waited for or not."""
         return self._virtual.skipped
 
+    def skip(self, seconds: float) -> None:
+        """Let so much time go by at once."""
+        self._virtual.skipped += seconds
+
+
+def skip(seconds: float) -> None:
+    """Let so much virtual time go by at once, in a scenario."""
+    if trio.lowlevel.in_trio_run():
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, trio.testing.MockClock)
+        clock.jump(seconds)
+    else:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.skip(seconds)
+
 
 async def _at_once(call: Callable[..., T], *args: object, **_options: object) -> T:
     """Stand in for a worker thread, which no virtual clock would wait for."""
