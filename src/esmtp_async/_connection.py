@@ -141,6 +141,8 @@ class Connection:
             self._poisoned = True
             raise self._violation(error) from None
         finally:
+            if self._overheard:
+                self._take_overheard()
             if self._poisoned or not self.session.reusable:
                 await self.aclose()
 
@@ -338,6 +340,14 @@ class Connection:
         await self._receive()
         self._overheard = True
         writing.cancel()
+
+    def _take_overheard(self) -> None:
+        """Take the replies that were read as we were interrupted: they count."""
+        try:
+            while isinstance(event := self.session.next_event(), Replied):
+                self._deliver(event)
+        except RemoteProtocolError:
+            self._poisoned = True  # what interrupted us is told, not this
 
     async def _hear_last_words(self) -> None:
         """Read, for a moment, why the server hung up while we wrote."""

@@ -7,12 +7,17 @@ from typing import Final
 
 import anyio
 import pytest
+from anyio.abc import ByteStream
 
 from esmtp_async import ClientOptions, Event, MessageFinished
 from tests.backends import everywhere
+from tests.client import telling
 from tests.client.cancelling import CancelledAt
 from tests.client.certificates import client_context, server_context
 from tests.client.checks import BOB, MESSAGE, outcomes, send
+from tests.client.played import Played
+from tests.client.telling import client_of
+from tests.playing import by_the_flight
 from tests.raw import (
     HANG,
     TLS,
@@ -23,6 +28,7 @@ from tests.raw import (
     script,
     serving,
 )
+from tests.transcript import FOLDER, Transcript, load
 
 FIRST: Final = b"Subject: first\r\n\r\nThe first message.\r\n"
 # No mode has more places to be cancelled at; the loop must come to its end.
@@ -178,3 +184,37 @@ async def test_E14_cancelled_while_waiting_for_a_connection() -> None:
             assert (await send(client)).accepted == (BOB,)
         assert len(server.heard) == 1
         assert server.heard[0].contents == [MESSAGE + b".\r\n"] * 2
+
+
+class Interrupted(Played):
+    """A stream on which the last reply and a cancellation come at once."""
+
+    def __init__(self, transcript: Transcript, scope: anyio.CancelScope) -> None:
+        super().__init__(transcript, by_the_flight)
+        self._scope = scope
+
+    def _say(self, max_bytes: int) -> bytes:
+        octets = super()._say(max_bytes)
+        if octets == b"250 queued\r\n":
+            self._scope.cancel()
+        return octets
+
+
+@everywhere
+async def test_E14_a_reply_that_was_read_counts_though_it_was_overheard() -> None:
+    transcript = load(FOLDER / "streamed-data.txt")
+    scope = anyio.CancelScope()
+    events: list[Event] = []
+
+    async def connect() -> ByteStream:
+        return Interrupted(transcript, scope)
+
+    async with client_of(transcript, connect, on_event=events.append) as client:
+        with scope:
+            await telling.send(client, transcript.messages[0])
+        [finished] = [event for event in events if isinstance(event, MessageFinished)]
+        assert outcomes(finished.recipients) == [
+            ("bob", "ACCEPTED", 250),
+            ("carol", "REFUSED", 450),
+        ]
+        await telling.send(client, transcript.messages[1])
