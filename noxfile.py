@@ -140,6 +140,16 @@ def simulate(session: nox.Session) -> None:
 
 
 @nox.session
+def exhaustive(session: nox.Session) -> None:
+    """Let every fault befall every place of every transcript; it takes minutes.
+
+    ``nox -s exhaustive -- starttls trio`` takes the parts and transcripts so named.
+    """
+    install(session, "test")
+    session.run("python", "-m", "tests.simulation.exhaustive", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Run every code sample of the documentation."""
     install(session, "test")
