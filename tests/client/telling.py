@@ -41,7 +41,10 @@ def client_of(
     timeouts: Timeouts | float = LIMIT,
     on_event: Callable[[Event], None] | None = None,
 ) -> SMTPClient:
-    """Give the client that a transcript tells of; a handshake first is implicit TLS."""
+    """Give the client that a transcript tells of; a handshake first is implicit TLS.
+
+    It may have one connection: what is not given back is missed by the next message.
+    """
     at_once = transcript.flights[0].handshake
     eager = any(message.eager for message in transcript.messages)
     pipelining = Pipelining.EAGER if eager else Pipelining.CONFORMANT
@@ -54,6 +57,7 @@ def client_of(
         client_hostname=transcript.client,
         connect=connect,
         timeouts=timeouts,
+        max_connections=1,
         pipelining=pipelining if transcript.pipelining else Pipelining.OFF,
         on_event=on_event,
     )
