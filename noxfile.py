@@ -87,7 +87,8 @@ def tests(session: nox.Session) -> None:
     With arguments of your own (``nox -s tests-3.11 -- -k pool``) there is no gate.
     """
     install(session, "test")
-    pytest = ["pytest", "-n", "4", "-m", "not interop and not mutation"]
+    apart = "not interop and not mutation and not simulation"
+    pytest = ["pytest", "-n", "4", "-m", apart]
     if session.python != OLDEST or session.posargs:
         session.run(*pytest, *session.posargs)
         return
@@ -127,6 +128,13 @@ def fuzz(session: nox.Session) -> None:
             *("python", "-m", "tests.fuzz", target),
             *(f"-max_total_time={seconds}", findings),
         )
+
+
+@nox.session
+def simulation(session: nox.Session) -> None:
+    """Run a share of what `simulate` and `exhaustive` run, for a minute."""
+    install(session, "test")
+    session.run("pytest", "-n", "4", "-m", "simulation", "tests/simulation")
 
 
 @nox.session

@@ -18,11 +18,11 @@ from typing import Final, NamedTuple
 
 from tests.simulation.clock import run
 from tests.simulation.interrupting import interrupting
-from tests.simulation.verdicts import Oracle
 from tests.simulation.play import no_threads, playable
 from tests.simulation.shaking import shaking
 from tests.simulation.striking import reading, writing
 from tests.simulation.trial import Trial
+from tests.simulation.verdicts import Oracle
 
 
 class Part(NamedTuple):

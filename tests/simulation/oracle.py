@@ -64,8 +64,8 @@ class _Audit:
         for number, line in enumerate(run.lines):
             if not line.closed:
                 yield f"connection {number} was left open"
-        if run.permits != run.plan.max_connections:
-            yield f"{run.permits} permits of {run.plan.max_connections} are back"
+        if run.taken:
+            yield f"{run.taken} connections are still taken"
         if run.tasks_left:
             yield f"{run.tasks_left} tasks were left behind"
         if run.violations and not self._lied:

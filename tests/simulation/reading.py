@@ -130,7 +130,8 @@ class Reading:
         verb = self._outstanding[0].verb
         name = "block" if self._content is not None else _LIMITS.get(verb, "command")
         self.left = self._since + getattr(self._timeouts, name) - entry.time
-        if self.left < -_LAST_WORDS:
+        # Nobody waits for the reply to QUIT: the connection only lies there.
+        if self.left < -_LAST_WORDS and verb != "QUIT":
             self._since = entry.time
             self.problems.append(f"waited longer than `{name}` for {verb}")
 
@@ -254,12 +255,8 @@ class Reading:
             self._end(f"{lines[0][:60]!r} was read, which nobody asked for")
             return
         sent = self._outstanding[0]
-        legal = _LEGAL.get(sent.verb, rb"[245]..")
-        overtaken = sent.verb in {"BDAT", "LAST"} and not self._expected(sent)
         early = sent.verb == "CONTENT" and self._content is not None
-        if not re.fullmatch(legal, b"%d" % code) or (
-            code < 300 and (overtaken or early)
-        ):
+        if not self._is_legal(sent, code) or (early and code < 300):
             self._end(f"{code} was read as the reply to {sent.verb}")
             return
         if code == 421 or early:
@@ -271,14 +268,18 @@ class Reading:
         if sent.verb in {"EHLO", "LHLO", "HELO"} and code < 300:
             self.offers = tuple(line[4:].strip() for line in lines[1:])
         self._challenged = code == 334
-        if sent.verb == "DATA" and code == 354:
-            self._content = b""
-        if sent.due is None:
-            sent.due = self._due(sent)
-        sent.due -= 1
+        self._content = b"" if code == 354 else self._content
+        sent.due = (self._due(sent) if sent.due is None else sent.due) - 1
         if not sent.due or self._over:
             self._outstanding.popleft()
             self._settle()
+
+    def _is_legal(self, sent: _Sent, code: int) -> bool:
+        """Tell whether a server may answer so."""
+        if sent.verb in {"BDAT", "LAST"} and code < 300 and not self._expected(sent):
+            return False
+        legal = _LEGAL.get(sent.verb, rb"[245]..")
+        return re.fullmatch(legal, b"%d" % code) is not None
 
     def _decide(self, sent: _Sent, attempt: Attempt, code: int) -> None:
         if sent.verb == "MAIL":

@@ -62,7 +62,7 @@ class Run:
     refused: int = 0
     messages: list[StoredMessage] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
-    permits: int = 0
+    taken: int = 0
     tasks_left: int = 0
     hung: bool = True
     #: What went wrong with the session itself.
@@ -129,7 +129,7 @@ class _Session:
                 await anyio.sleep(self._plan.max_idle)
             await self._deliver(client, LAST)
             await client.aclose()
-            self._run.permits = client._pool._permits.value
+            self._run.taken = client._pool._taken
             self._run.refused = self._network.refused
             await self._server.wait_closed()
         self._run.tasks_left = len(anyio.get_running_tasks()) - before

@@ -12,11 +12,11 @@ from tests.client.certificates import only, special_context
 from tests.client.played import ServerTLS
 from tests.client.telling import LIMIT
 from tests.playing import accounts
-from tests.simulation.verdicts import Oracle
 from tests.simulation.play import Play
 from tests.simulation.striking import CAUSES, assert_recovered
 from tests.simulation.taker import Taken
 from tests.simulation.trial import Trial
+from tests.simulation.verdicts import Oracle
 from tests.simulation.wire import Fault, Wire
 from tests.transcript import Transcript
 

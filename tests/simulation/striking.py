@@ -8,9 +8,9 @@ from typing import Final
 import anyio
 
 from tests.client.telling import LIMIT
-from tests.simulation.verdicts import Cause, Fate, Oracle, Point
 from tests.simulation.play import Play, taken
 from tests.simulation.trial import Trial
+from tests.simulation.verdicts import Cause, Fate, Oracle, Point
 from tests.simulation.wire import EARLY, READING, WRITING, Fault, Write
 
 #: Seconds of virtual time that a fault costs, at most.

@@ -18,8 +18,8 @@ from anyio.lowlevel import checkpoint
 
 from tests.client.played import Played
 from tests.playing import by_the_flight
-from tests.simulation.verdicts import Point
 from tests.simulation.taker import Taken, Taker
+from tests.simulation.verdicts import Point
 from tests.taps import BLOCK
 from tests.transcript import Flight, Transcript
 
