@@ -25,21 +25,24 @@ class InterruptedAt:
         self._coroutine = coroutine
         self._k = k
         self._interrupt = interrupt
-        #: Whether it came to the k-th suspension.
-        self.reached = False
+        #: How often it was suspended.
+        self.suspensions = 0
+
+    @property
+    def reached(self) -> bool:
+        """Whether it came to the k-th suspension."""
+        return self.suspensions >= self._k
 
     def __await__(self) -> Generator[Any, Any, None]:
         steps = self._coroutine.__await__()
         proceed = partial(next, steps)
-        suspensions = 0
         while True:
             try:
                 trap = proceed()
             except StopIteration:
                 return
-            suspensions += 1
-            if suspensions == self._k:
-                self.reached = True
+            self.suspensions += 1
+            if self.suspensions == self._k:
                 self._interrupt()
             try:
                 sent = yield trap

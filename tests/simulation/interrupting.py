@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from itertools import count
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -17,6 +17,9 @@ from tests.simulation.clock import skip
 from tests.simulation.play import Play
 from tests.simulation.trial import Trial
 from tests.simulation.verdicts import Oracle
+
+#: Which suspension never comes.
+_NEVER: Final = 1_000_000
 
 #: Seconds for a call, less than for a stage.
 _PATIENCE: Final = LIMIT / 2
@@ -87,7 +90,7 @@ INTERRUPTS: Final[Mapping[str, _Interrupt]] = {
 }
 
 
-async def interrupted(oracle: Oracle, number: int, k: int, kind: str) -> bool:
+async def interrupted(oracle: Oracle, number: int, k: int, kind: str) -> None:
     """Interrupt a send when it is suspended for the k-th time, if it is.
 
     See what is told, that nothing more is said, and that the next one is sent.
@@ -125,12 +128,9 @@ async def interrupted(oracle: Oracle, number: int, k: int, kind: str) -> bool:
         assert first.closed <= 1
         # Cut off, unless the server had said its last word or owes nothing.
         assert first.reset or (first.is_over if first.closed else first.at_rest)
-        if not first.closed:
-            first.hand_over()
-    play.is_over = True
+    play.forsake()
     await play.send_next()
     await play.leave()
-    return reached
 
 
 def assert_mute(play: Play, writes: int) -> None:
@@ -179,14 +179,18 @@ def _is_right(
 async def interrupting(oracle: Oracle, trial: Trial, kind: str) -> None:
     """Interrupt each send wherever it is suspended."""
     for number in range(len(oracle.transcript.messages)):
-        for k in count(1):
-            reached: list[bool] = []
+        for k in range(1, await _suspensions(oracle, number) + 1):
+            name = (oracle.transcript.name, kind, number, k)
+            await trial(name, partial(interrupted, oracle, number, k, kind))
 
-            async def case(
-                number: int = number, k: int = k, reached: list[bool] = reached
-            ) -> None:
-                reached.append(await interrupted(oracle, number, k, kind))
 
-            await trial((oracle.transcript.name, kind, number, k), case)
-            if reached == [False]:
-                break
+async def _suspensions(oracle: Oracle, number: int) -> int:
+    """Count how often a send is suspended that is not interrupted."""
+    play = Play(oracle.transcript)
+    for earlier in range(number):
+        await play.send(earlier)
+    at = InterruptedAt(play.send(number), _NEVER, lambda: None)
+    await at
+    play.forsake()
+    await play.leave()
+    return at.suspensions

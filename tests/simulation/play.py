@@ -58,8 +58,7 @@ class Play:
         self.wires: list[Wire] = []
         #: What came by other connections than the first.
         self.ledger: list[Taken] = []
-        #: Whether the transcript is not played any further.
-        self.is_over = False
+        self._is_over = False  # the transcript is not played any further
         #: What was told of each message when it was finished.
         self.finished: list[MessageFinished] = []
         self.client = client_of(
@@ -68,7 +67,7 @@ class Play:
 
     async def _connect(self) -> ByteStream:
         await checkpoint()
-        fresh = bool(self.wires) or self.is_over
+        fresh = bool(self.wires) or self._is_over
         fault = None if fresh else self._fault
         self.wires.append(self._wire(self.transcript, self.ledger, fault, fresh=fresh))
         return self.wires[-1]
@@ -87,6 +86,13 @@ class Play:
         assert await send(self.client, _NEXT) == _NEXT_TOLD
         assert self.ledger[-1] == taken(_NEXT, ["next@example.test"])
         assert self.ledger.count(self.ledger[-1]) == 1
+
+    def forsake(self) -> None:
+        """Leave the transcript where it is; what comes next goes to the taker."""
+        self._is_over = True
+        for wire in self.wires[:1]:
+            if not wire.closed:
+                wire.hand_over()
 
     async def leave(self) -> None:
         """Close the client; see that every connection is closed, and closed once."""
