@@ -356,6 +356,7 @@ class Connection:
                 await anyio.sleep_forever()  # until something is overheard
             while not self.session.eof:
                 await self._receive()
+                self._overheard = True
         self.session.receive_data(b"")
         self._overheard = True
 

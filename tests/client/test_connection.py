@@ -12,6 +12,8 @@ from anyio.abc import ByteStream
 from esmtp_async import (
     ConnectionLost,
     ContentRefused,
+    Event,
+    MessageFinished,
     Pipelining,
     ProtocolViolation,
     SenderRefused,
@@ -181,6 +183,24 @@ async def test_no_last_words_after_a_failed_write(ending: Act) -> None:
             assert anyio.current_time() - start < 1.5
             assert error.stage is Stage.MAIL
             assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
+
+
+@everywhere
+async def test_last_words_that_were_read_count_though_we_are_cancelled() -> None:
+    """The server refuses, and does not hang up; nobody waits for that."""
+    events: list[Event] = []
+    leaving = script(EHLO=(offering("PIPELINING"), 0.05, b"550 no\r\n", HANG))
+    async with serving(leaving) as server:
+
+        async def connect() -> BrokenTap:
+            return BrokenTap(await anyio.connect_tcp("127.0.0.1", server.port))
+
+        async with server.client(connect=connect, on_event=events.append) as client:
+            with anyio.move_on_after(0.5) as scope:
+                await send(client)
+            assert scope.cancelled_caught
+    [finished] = [event for event in events if isinstance(event, MessageFinished)]
+    assert outcomes(finished.recipients) == [("bob", "REFUSED", 550)]
 
 
 @everywhere
