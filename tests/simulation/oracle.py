@@ -64,8 +64,10 @@ class _Audit:
         for number, line in enumerate(run.lines):
             if not line.closed:
                 yield f"connection {number} was left open"
-        if run.taken:
-            yield f"{run.taken} connections are still taken"
+        if run.counted:
+            yield f"the pool still counts {run.counted}"
+        if run.leaving > run.plan.timeouts.quit + _GRACE:
+            yield f"it took {run.leaving:g} s to close the client"
         if run.tasks_left:
             yield f"{run.tasks_left} tasks were left behind"
         if run.violations and not self._lied:

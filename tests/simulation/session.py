@@ -62,7 +62,10 @@ class Run:
     refused: int = 0
     messages: list[StoredMessage] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
-    taken: int = 0
+    #: Connections that the pool still counts, and those who wait for one.
+    counted: int = 0
+    #: Seconds that it took to close the client.
+    leaving: float = 0.0
     tasks_left: int = 0
     hung: bool = True
     #: What went wrong with the session itself.
@@ -128,8 +131,12 @@ class _Session:
                 # What a dead connection takes along at once may not be sent again.
                 await anyio.sleep(self._plan.max_idle)
             await self._deliver(client, LAST)
+            begun = anyio.current_time()
             await client.aclose()
-            self._run.taken = client._pool._taken
+            self._run.leaving = anyio.current_time() - begun
+            pool = client._pool
+            self._run.counted = pool._taken + len(pool._idle) + len(pool._departures)
+            self._run.counted += len(pool._waiters)
             self._run.refused = self._network.refused
             await self._server.wait_closed()
         self._run.tasks_left = len(anyio.get_running_tasks()) - before
