@@ -17,6 +17,7 @@ from esmtp_async import (
     SMTPClient,
     Timeouts,
     TLSFailed,
+    _transport,
 )
 from esmtp_async._events import ConnectionOpened
 from esmtp_async.protocol import Stage
@@ -286,7 +287,10 @@ async def test_T13_cancelled_while_it_takes_leave() -> None:
 
 
 @pytest.mark.asyncio
-async def test_T13_cancelled_as_asyncio_does_while_it_takes_leave() -> None:
+async def test_T13_cancelled_as_asyncio_does_while_it_takes_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_transport, "_GRACE", 5)  # time enough to be cancelled in
     stuck = script(CONNECT=(TLS, b"421 4.3.2 not now\r\n", STALL))
     async with serving(stuck, tls=server_context()) as server:
         async with client_of(server, "tls") as client:
