@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 
+from esmtp_async._transport import STREAM_ERRORS
 from esmtp_async.testing._pipes import MemoryStream
 from tests.simulation.faults import (
     ARRIVING,
@@ -174,7 +175,7 @@ class Line(ByteStream):
             group.start_soon(stop)
             try:
                 octets = await self._inner.receive(BLOCK)
-            except (anyio.EndOfStream, anyio.BrokenResourceError) as error:
+            except STREAM_ERRORS as error:
                 failure = error  # raised below, ungrouped
             else:
                 self._arrived += octets
