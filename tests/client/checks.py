@@ -26,6 +26,14 @@ ALICE: Final = "alice@example.test"
 BOB: Final = "bob@example.test"
 CAROL: Final = "carol@example.test"
 MESSAGE: Final = b"Subject: hello\r\n\r\nHello.\r\n"
+#: A message that says itself who it is from and for.
+ADDRESSED: Final = (
+    b"From: Alice <alice@example.test>\r\n"
+    b"To: bob@example.test\r\n"
+    b"Subject: hello\r\n"
+    b"\r\n"
+    b"Hello.\r\n"
+)
 
 E = TypeVar("E", bound=SMTPError)
 

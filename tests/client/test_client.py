@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from typing import Final
 
 import anyio
 import pytest
@@ -30,6 +29,7 @@ from esmtp_async import send as send_once
 from tests.backends import everywhere
 from tests.client.certificates import client_context, server_context
 from tests.client.checks import (
+    ADDRESSED,
     BOB,
     CAROL,
     MESSAGE,
@@ -48,15 +48,6 @@ from tests.raw import (
     script,
     serving,
 )
-
-ADDRESSED: Final = (
-    b"From: Alice <alice@example.test>\r\n"
-    b"To: bob@example.test\r\n"
-    b"Subject: hello\r\n"
-    b"\r\n"
-    b"Hello.\r\n"
-)
-
 
 # Time limits
 

@@ -2,68 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import pytest
 
 from esmtp_async import (
-    NotDelivered,
-    OutcomeUnknown,
     ProtocolViolation,
     Stage,
 )
 from tests.backends import everywhere
 from tests.client.checks import (
-    MESSAGE,
     assert_poisoned,
     failure,
     outcomes,
     send,
 )
-from tests.raw import EOF, HANG, Step, offering, script, serving
-
-#: Where a conversation in lockstep may be answered wrongly, and what came before.
-STAGES: Final = {
-    "CONNECT": Stage.GREETING,
-    "EHLO": Stage.HELLO,
-    "MAIL": Stage.MAIL,
-    "RCPT": Stage.RCPT,
-    "DATA": Stage.DATA,
-    "CONTENT": Stage.FINAL,
-}
-VERBS: Final = list(STAGES)
-
-at_every_stage = pytest.mark.parametrize("verb", VERBS)
-
-
-def said_by(verb: str) -> list[str]:
-    """Give the command lines of a lockstep conversation up to one."""
-    return [
-        v for v in VERBS[: VERBS.index(verb) + 1] if v not in {"CONNECT", "CONTENT"}
-    ]
-
-
-async def assert_fails(kind: type[NotDelivered], verb: str, *answer: Step) -> None:
-    """See that this answer, in lockstep, ends attempt and connection as it must."""
-    hostile = script(**{verb: (*answer, HANG)})
-    async with (
-        serving(hostile, script()) as server,
-        server.client(pipelining="off") as client,
-    ):
-        if verb == "CONTENT":
-            unknown = await failure(client, OutcomeUnknown)
-            assert outcomes(unknown.recipients) == [("bob", "UNKNOWN", None)]
-            assert unknown.stage is Stage.FINAL
-            assert not unknown.retry_safe
-            assert type(unknown.__cause__) is kind
-            assert server.heard[0].contents == [MESSAGE + b".\r\n"]
-        else:
-            error = await failure(client, kind)
-            assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
-            assert error.stage is STAGES[verb]
-            assert error.retry_safe
-            assert server.heard[0].contents == []
-        await assert_poisoned(server, client, *said_by(verb))
+from tests.client.test_rules_replies import assert_fails
+from tests.raw import EOF, HANG, offering, script, serving
 
 
 @everywhere

@@ -24,6 +24,7 @@ from esmtp_async import (
 )
 from tests.backends import everywhere
 from tests.client.checks import (
+    ADDRESSED,
     BOB,
     CAROL,
     MESSAGE,
@@ -37,14 +38,6 @@ from tests.raw import (
     offering,
     script,
     serving,
-)
-
-ADDRESSED: Final = (
-    b"From: Alice <alice@example.test>\r\n"
-    b"To: bob@example.test\r\n"
-    b"Subject: hello\r\n"
-    b"\r\n"
-    b"Hello.\r\n"
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -16,6 +15,7 @@ from tests.backends import everywhere
 from tests.client.checks import BOB, failure, send
 
 from ._kerberos import HOSTNAME, KeyCenter
+from .conftest import require
 
 pytestmark = [
     pytest.mark.interop,
@@ -29,11 +29,7 @@ LAYERS: Final = b"\7\0\20\0"
 @pytest.fixture(scope="module")
 def center() -> Iterator[KeyCenter]:
     """Run one for all tests here; where there is none, say why."""
-    reason = KeyCenter.unavailable()
-    if reason is not None:
-        if os.environ.get("ESMTP_REQUIRE_INTEROP"):
-            pytest.fail(f"a real Kerberos is required here: {reason}")
-        pytest.skip(reason)
+    require("Kerberos", KeyCenter.unavailable())
     with KeyCenter() as center:
         yield center
 
