@@ -26,6 +26,7 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 
 from esmtp_async import ClientOptions, SMTPClient, Timeouts
 from esmtp_async.testing import MemoryStream, memory_pipe
+from tests.clock import is_virtual
 from tests.taps import BLOCK, Heard, Tap
 
 NAME: Final = "client.example.test"
@@ -329,7 +330,7 @@ class Server:
         #: Its side of TLS.
         self.tls = tls
         self.group: TaskGroup
-        self.port = 0
+        self.port = 25
         #: Where what it says on a connection is cut into several writes.
         self.cuts: Iterable[int] = ()
         #: Whether replies are collected until it has nothing more to answer.
@@ -351,7 +352,9 @@ class Server:
                 await _Player(stream, self._scripts[number], heard, self).play()
 
     async def connect(self) -> Tap:
-        """Connect to it."""
+        """Connect to it, by a socket where time is real."""
+        if is_virtual():
+            return await self.connect_in_memory()
         stream = await anyio.connect_tcp("127.0.0.1", self.port)
         self.taps.append(Tap(stream))
         return self.taps[-1]
@@ -380,8 +383,13 @@ _LIMITS: Final = ("connect", "greeting", "command", "data", "block", "final", "q
 async def serving(
     *scripts: Script, tls: ssl.SSLContext | None = None, path: Path | None = None
 ) -> AsyncIterator[Server]:
-    """Serve on a loopback port, or on a unix socket."""
+    """Serve on a loopback port, or on a unix socket, or in memory in virtual time."""
     server = Server(scripts, tls)
+    if is_virtual():
+        async with anyio.create_task_group() as server.group:
+            yield server
+            server.group.cancel_scope.cancel()
+        return
     listener: Listener[SocketStream]
     if path is None:
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1")

@@ -19,7 +19,7 @@ from esmtp_async._pool import PATIENCE
 from esmtp_async._roster import PoolLimits
 from tests.backends import everywhere
 from tests.client.office import Office
-from tests.simulation.clock import run
+from tests.clock import run
 
 
 @everywhere

@@ -14,7 +14,7 @@ from esmtp_async._pace import Pace
 from esmtp_async.testing import SMTPServer
 from tests.backends import everywhere
 from tests.client.checks import ALICE, BOB, MESSAGE
-from tests.simulation.clock import BACKENDS, run
+from tests.clock import BACKENDS, run
 
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
 

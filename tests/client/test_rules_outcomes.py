@@ -28,7 +28,7 @@ from esmtp_async import (
     Timeouts,
     TLSFailed,
 )
-from tests.backends import everywhere
+from tests.backends import everywhere, in_virtual_time
 from tests.client.checks import (
     BOB,
     CAROL,
@@ -276,7 +276,7 @@ async def test_E6_nothing_follows_a_dot_that_may_not_be_out(failing: bool) -> No
             await assert_aborted_and_replaced(server, client)
 
 
-@everywhere
+@in_virtual_time
 async def test_E6_half_a_reply_within_the_mail_data_is_not_waited_for_long() -> None:
     early = script(DATA=(b"354 go\r\n", After(1024), b"55", HANG))
     async with serving(early, script()) as server:

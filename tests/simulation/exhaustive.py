@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple
 
-from tests.simulation.clock import run
+from tests.clock import run
 from tests.simulation.interrupting import interrupting
 from tests.simulation.play import no_threads, playable
 from tests.simulation.shaking import shaking

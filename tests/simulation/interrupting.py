@@ -12,8 +12,8 @@ import anyio
 from esmtp_async import RecipientResult
 from tests.client.cancelling import InterruptedAt
 from tests.client.telling import LIMIT
+from tests.clock import skip
 from tests.playing import accounts
-from tests.simulation.clock import skip
 from tests.simulation.play import Play
 from tests.simulation.trial import Trial
 from tests.simulation.verdicts import Oracle

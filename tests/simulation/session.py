@@ -10,9 +10,9 @@ import anyio
 
 from esmtp_async import Event, MessageFinished, RecipientResult, SMTPClient, SMTPError
 from esmtp_async.testing import SMTPServer, StoredMessage
+from tests import clock
 from tests.client.cancelling import CancelledAt
 from tests.raw import NAME
-from tests.simulation import clock
 from tests.simulation.certificate import HOST, authority
 from tests.simulation.line import Line
 from tests.simulation.network import Network, Tapped

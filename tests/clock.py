@@ -62,6 +62,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._virtual.skipped += seconds
 
 
+def is_virtual() -> bool:
+    """Tell whether time is virtual here: then there is no waiting for the kernel."""
+    if trio.lowlevel.in_trio_run():
+        return isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock)
+    return isinstance(asyncio.get_running_loop(), VirtualLoop)
+
+
 def skip(seconds: float) -> None:
     """Let so much virtual time go by at once, in a scenario."""
     if trio.lowlevel.in_trio_run():
