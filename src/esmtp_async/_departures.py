@@ -9,8 +9,8 @@ import anyio
 
 from esmtp_async._connection import Connection
 
-#: Seconds for what need not wait: it is there.
-_AT_ONCE: Final = 0.05
+#: Seconds for what need not wait: six octets to an idle connection, or what is there.
+_AT_ONCE: Final = 0.02
 
 Farewell = Callable[[Connection], Coroutine[object, object, None]]
 
@@ -24,7 +24,7 @@ class Departures:
     """
 
     def __init__(self, part: Farewell, see_off: Farewell) -> None:
-        # Say QUIT and do not wait; wait for the reply, and close.
+        # Say QUIT; wait for the reply, and close.
         self._part = part
         self._see_off = see_off
         self._expired: list[Connection] = []
@@ -65,7 +65,7 @@ class Departures:
                 async with anyio.create_task_group() as group:
                     while self._expired:
                         self._leaving.append(self._expired.pop())
-                        group.start_soon(self._part, self._leaving[-1])
+                        group.start_soon(self._say_quit, self._leaving[-1])
                 # Some may have been hurried meanwhile that are not told yet.
                 hurried = min(self._hurried, len(self._leaving))
                 self._hurried -= hurried
@@ -80,6 +80,10 @@ class Departures:
                     self._leaving = stay
                     while self._dead:
                         group.start_soon(self._dead.pop().aclose)
+
+    async def _say_quit(self, connection: Connection) -> None:
+        with anyio.move_on_after(_AT_ONCE):
+            await self._part(connection)
 
     async def _hear_what_came(self, connection: Connection) -> None:
         """Read it: a connection that is closed before is reset, QUIT and all."""

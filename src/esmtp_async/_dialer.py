@@ -33,9 +33,6 @@ from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._sasl import Mechanism, Renewable
 from esmtp_async.protocol._session import Session
 
-#: Seconds for what need not wait: six octets, to an idle connection.
-_AT_ONCE: Final = 0.05
-
 #: Seconds to wait for this machine's own name; its address does as well.
 _NAMING: Final = 5.0
 
@@ -91,12 +88,21 @@ class Dialer:
     async def _connect(
         self, progress: Progress, mechanisms: tuple[Mechanism, ...]
     ) -> Connection:
-        settings = self._settings
-        at_once = settings.security is Security.TLS
-        handshake = Handshake(self._tls, self._advice if at_once else "")
         progress.connection = None
         progress.reach(Stage.CONNECT)
         stream = await self._dial()
+        limit = self._settings.timeouts.opening
+        with anyio.move_on_after(limit):
+            return await self._open(stream, progress, mechanisms)
+        msg = f"not ready for mail within {limit:g} s (stage: {progress.stage.value})"
+        raise StageTimeout(msg, stage=progress.stage, temporary=True)
+
+    async def _open(
+        self, stream: ByteStream, progress: Progress, mechanisms: tuple[Mechanism, ...]
+    ) -> Connection:
+        settings = self._settings
+        at_once = settings.security is Security.TLS
+        handshake = Handshake(self._tls, self._advice if at_once else "")
         try:
             if at_once:
                 progress.reach(Stage.TLS)
@@ -151,8 +157,8 @@ class Dialer:
         return connection
 
     async def part(self, connection: Connection) -> None:
-        """Say QUIT, and wait for nothing; `see_off` does."""
-        with anyio.move_on_after(_AT_ONCE), suppress(SMTPError):
+        """Say QUIT, and wait for no reply; `see_off` does."""
+        with suppress(SMTPError):
             await connection.say(Inquiry(Quit()))
 
     async def see_off(self, connection: Connection) -> None:

@@ -32,6 +32,9 @@ _FIELDS: Final = {
 
 _QUIT: Final = 5.0
 
+#: As many steps of an opening as may each take all its time.
+_STEPS: Final = 3
+
 
 def check_seconds(what: str, value: object) -> None:
     """Refuse what is no duration; True and False are no numbers here."""
@@ -67,6 +70,9 @@ class Timeouts:
     final: float = 600.0
     #: The reply to QUIT.
     quit: float = _QUIT
+    #: All from the transport connection to being ready for mail: who takes his
+    #: time at every step of it does not take that of all steps together.
+    opening: float = _STEPS * 300.0
 
     def __post_init__(self) -> None:
         """Refuse what is no duration."""
@@ -76,7 +82,15 @@ class Timeouts:
     @classmethod
     def interactive(cls) -> Timeouts:
         """Give limits for a person who waits; the final reply keeps its own."""
-        return cls(connect=5, greeting=10, command=10, data=20, block=20, quit=1)
+        return cls(
+            connect=5,
+            greeting=10,
+            command=10,
+            data=20,
+            block=20,
+            quit=1,
+            opening=_STEPS * 10,
+        )
 
     @classmethod
     def each(cls, seconds: float) -> Timeouts:
@@ -89,6 +103,7 @@ class Timeouts:
             data=seconds,
             block=seconds,
             quit=min(seconds, _QUIT),
+            opening=_STEPS * seconds,
         )
 
     def limit(self, stage: Stage) -> float:

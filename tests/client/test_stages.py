@@ -127,6 +127,34 @@ async def test_E11_a_reply_that_drips_has_one_deadline() -> None:
 
 
 @in_virtual_time
+@pytest.mark.parametrize(
+    ("timeouts", "limit"),
+    [(Timeouts(), 900), (Timeouts(opening=600), 600), (Timeouts.each(300), 900)],
+)
+async def test_E11_the_opening_as_a_whole_has_a_deadline(
+    timeouts: Timeouts, limit: float
+) -> None:
+    """Each reply comes in time, and takes nearly all of it."""
+    slow = script(
+        CONNECT=(290, b"220 x\r\n"),
+        EHLO=(290, offering("AUTH LOGIN")),
+        AUTH=(b"334 ", 290, b"VXNlcm5hbWU6\r\n"),
+        RESPONSE=(b"334 ", 290, b"UGFzc3dvcmQ6\r\n"),
+    )
+    async with serving(slow, script()) as server:
+        async with server.client(**{**AUTH, "timeouts": timeouts}) as client:
+            start = anyio.current_time()
+            error = await failure(client, StageTimeout)
+            assert anyio.current_time() - start == pytest.approx(limit)
+            assert error.stage is Stage.AUTH
+            assert f"not ready for mail within {limit} s" in str(error)
+            assert error.retry_safe
+            assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
+            assert server.taps[0].closed == 1
+            assert "MAIL" not in server.heard[0].verbs
+
+
+@in_virtual_time
 async def test_each_reply_has_a_deadline_of_its_own() -> None:
     slow = script(RCPT=(0.1, b"250 ok\r\n"))
     async with serving(slow) as server:

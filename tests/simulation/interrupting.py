@@ -18,6 +18,8 @@ from tests.simulation.play import Play
 from tests.simulation.trial import Trial
 from tests.simulation.verdicts import Oracle
 
+#: Seconds within which whoever gives up is let go.
+PROMPT: Final = 0.1
 #: Which suspension never comes.
 _NEVER: Final = 1_000_000
 
@@ -101,6 +103,7 @@ async def interrupted(oracle: Oracle, number: int, k: int, kind: str) -> None:
     play.finished.clear()
     told: list[list[str]] = []
     writes: list[int] = []
+    struck: list[float] = []
 
     async def send() -> None:
         in_time = kind == "the call's time is up"
@@ -108,6 +111,7 @@ async def interrupted(oracle: Oracle, number: int, k: int, kind: str) -> None:
 
     def note() -> None:
         writes.append(sum(len(wire.sends) for wire in play.wires))
+        struck.append(anyio.current_time())
 
     reached, cancelled = await INTERRUPTS[kind](send(), k, note)
     [finished] = play.finished
@@ -117,6 +121,7 @@ async def interrupted(oracle: Oracle, number: int, k: int, kind: str) -> None:
         # The last reply had been read already, and nobody waits any more behind it.
         assert_mute(play, writes[0])
     if cancelled:
+        assert anyio.current_time() - struck[0] < PROMPT
         assert not told
         assert isinstance(finished.error, anyio.get_cancelled_exc_class())
         assert_mute(play, writes[0])

@@ -14,7 +14,7 @@ from tests.simulation.reading import Attempt, Reading
 from tests.simulation.session import LAST, Run, Told
 
 #: Seconds that a call may take to clean up behind its own time limit.
-_GRACE: Final = 5.0
+_GRACE: Final = 0.1
 #: What is told where the limit of the final reply ended a call.
 _GIVEN_UP: Final = re.compile(r"no progress within .* \(stage: final\)")
 #: Of the clocks, in seconds.
