@@ -158,6 +158,13 @@ def exhaustive(session: nox.Session) -> None:
 
 
 @nox.session
+def endurance(session: nox.Session) -> None:
+    """Fail 100,000 times in a row over real sockets, and count what is held."""
+    install(session, "test")
+    session.run("python", "-m", "tests.simulation.endurance", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Run every code sample of the documentation."""
     install(session, "test")

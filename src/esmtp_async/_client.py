@@ -79,7 +79,7 @@ class SMTPClient:
     `server_hostname` (the host, unless given) and with `ssl_context` (the
     system's trust and TLS 1.2 at least, unless given); it is never modified, and
     its `load_cert_chain` gives the client a certificate of its own. Connections
-    of one client resume each other's TLS sessions.
+    of one client resume each other's TLS sessions, where Python does not leak them.
 
     `username` and `password` authenticate by the first offered of SCRAM (the
     strongest, and -PLUS first; it needs the extra `scram`), PLAIN and LOGIN;

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import ssl
+import sys
 from collections import deque
 from time import time
 from typing import Final, NamedTuple, Self
@@ -21,6 +22,18 @@ from anyio.streams.tls import TLSStream
 from esmtp_async._transport import STREAM_ERRORS, tls_records
 from esmtp_async.protocol._exceptions import TLSFailed
 from esmtp_async.protocol._outcomes import Stage
+
+
+def resumes(version: tuple[int, ...]) -> bool:
+    """Tell whether this Python can look at a session and let it go again.
+
+    Before 3.12.8 and 3.13.1 each look costs some 6 KiB that never come back
+    (python/cpython#116810), which is more than a handshake is worth.
+    """
+    return version >= (3, 13, 1) or (3, 12, 8) <= version < (3, 13)
+
+
+_RESUMES: Final = resumes(sys.version_info[:3])
 
 #: Sessions kept to be resumed.
 _KEPT: Final = 16
@@ -104,8 +117,8 @@ class ResumingContext(ssl.SSLContext):
 
         `verified` is the `verification` of its handshake.
         """
-        if records.session is not None:
-            self._sessions.append(_Kept(records.session, verified, _end(records)))
+        if _RESUMES and (session := records.session) is not None:
+            self._sessions.append(_Kept(session, verified, _end(records)))
 
     def forget(self) -> None:
         """Resume none of the sessions kept so far."""

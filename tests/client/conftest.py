@@ -8,9 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from esmtp_async import _tls
+
 
 @pytest.fixture
 def socket_path() -> Iterator[Path]:
     """Give a path for a unix socket: 108 octets at most, so not below `tmp_path`."""
     with tempfile.TemporaryDirectory(prefix="esmtp-", dir="/tmp") as folder:
         yield Path(folder) / "smtp.sock"
+
+
+@pytest.fixture
+def resuming(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resume TLS sessions, whatever Python loses by it."""
+    monkeypatch.setattr(_tls, "_RESUMES", True)

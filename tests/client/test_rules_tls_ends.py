@@ -44,6 +44,9 @@ from tests.raw import (
 )
 
 # No way in has more places to be cancelled at.
+
+pytestmark = pytest.mark.usefixtures("resuming")
+
 MANY: Final = 100
 
 AUTH: Final = offering("PIPELINING", "AUTH PLAIN")

@@ -17,6 +17,7 @@ from esmtp_async import (
     SMTPClient,
     TLSFailed,
     TLSInfo,
+    _tls,
 )
 from esmtp_async._tls import (
     ClientTLS,
@@ -34,6 +35,8 @@ from tests.client.certificates import (
 )
 from tests.client.checks import BOB, failure, send
 from tests.raw import TLS, Script, Server, offering, script, serving
+
+pytestmark = pytest.mark.usefixtures("resuming")
 
 WAYS: Final[Mapping[str, Script]] = {
     "tls": script(CONNECT=(TLS, b"220 x\r\n")),
@@ -216,6 +219,44 @@ def shaken(client: ssl.SSLContext, server: ssl.SSLContext) -> Meeting:
     meeting = Meeting(client, server)
     meeting.shake_hands()
     return meeting
+
+
+@pytest.mark.parametrize(
+    ("version", "sound"),
+    [
+        ((3, 11, 14), False),
+        *(((3, 12, 7), False), ((3, 12, 8), True), ((3, 12, 12), True)),
+        *(((3, 13, 0), False), ((3, 13, 1), True), ((3, 14, 0), True)),
+    ],
+)
+def test_which_python_loses_sessions(version: tuple[int, ...], *, sound: bool) -> None:
+    assert _tls.resumes(version) is sound
+
+
+@everywhere
+async def test_a_session_that_python_would_lose_is_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_tls, "_RESUMES", False)
+    looks = 0
+
+    class Lossy(ssl.SSLObject):
+        @property
+        def session(self) -> ssl.SSLSession | None:
+            nonlocal looks
+            looks += 1
+            return None
+
+    context = fresh_client_context()
+    context.sslobject_class = Lossy
+    async with serving(WAYS["tls"], tls=certified("TLSv1.3")) as server:
+        async with client_of(server, "tls", ssl_context=context) as client:
+            for _ in range(3):
+                assert not (await tls_of(client)).resumed
+            assert looks == 0
+            monkeypatch.setattr(_tls, "_RESUMES", True)
+            await tls_of(client)
+            assert looks == 1
 
 
 @both_versions

@@ -7,6 +7,7 @@ from itertools import product
 from typing import Final, NamedTuple
 
 import anyio
+import pytest
 
 from esmtp_async import (
     CommandSent,
@@ -17,6 +18,8 @@ from tests.client.test_tls import VERSIONS, WAYS, certified, client_of
 from tests.docs.pages import DOCS
 from tests.raw import serving
 from tests.taps import BLOCK, Tap
+
+pytestmark = pytest.mark.usefixtures("resuming")
 
 
 class Meter(Tap):

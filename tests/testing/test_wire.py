@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
+from esmtp_async import _transport
 from esmtp_async.testing import memory_pipe
 from esmtp_async.testing._wire import BLOCK, Gone, LineTooLong, Wire
 from tests.backends import everywhere
@@ -95,6 +96,26 @@ async def test_a_wire_that_was_closed_can_be_let_go_of_again() -> None:
                     await client.receive()
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
+
+
+@everywhere
+async def test_a_client_that_is_gone_before_the_end_is_said() -> None:
+    """Trio lets the kernel's own error through: there is nobody to say it to."""
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        client = await anyio.connect_tcp("127.0.0.1", port)
+        closed: list[Wire] = []
+        async with anyio.create_task_group() as tasks:
+
+            async def close(stream: anyio.abc.SocketStream) -> None:
+                await _transport.abort(client)
+                closed.append(Wire(stream, []))
+                await closed[0].close()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(listener.serve, close)
+    with pytest.raises(anyio.ClosedResourceError):
+        await closed[0].line(10)
 
 
 async def let_go(stream: anyio.abc.ByteStream) -> None:

@@ -56,7 +56,7 @@ def _peer() -> Iterator[None]:
     """Tell the end of the connection from the server's own mistakes."""
     try:
         yield
-    except (anyio.EndOfStream, anyio.BrokenResourceError, ssl.SSLError) as error:
+    except (anyio.EndOfStream, anyio.BrokenResourceError, OSError) as error:
         raise Gone(repr(error)) from error
 
 
