@@ -142,7 +142,7 @@ async def test_E11_the_opening_as_a_whole_has_a_deadline(
         RESPONSE=(b"334 ", 290, b"UGFzc3dvcmQ6\r\n"),
     )
     async with serving(slow, script()) as server:
-        async with server.client(**{**AUTH, "timeouts": timeouts}) as client:
+        async with server.client(timeouts=timeouts, **AUTH) as client:
             start = anyio.current_time()
             error = await failure(client, StageTimeout)
             assert anyio.current_time() - start == pytest.approx(limit)

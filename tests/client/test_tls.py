@@ -247,6 +247,10 @@ async def test_a_session_that_python_would_lose_is_not_asked_for(
             looks += 1
             return None
 
+        @session.setter
+        def session(self, session: ssl.SSLSession | None) -> None:
+            raise NotImplementedError
+
     context = fresh_client_context()
     context.sslobject_class = Lossy
     async with serving(WAYS["tls"], tls=certified("TLSv1.3")) as server:
