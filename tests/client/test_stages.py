@@ -141,8 +141,10 @@ async def test_E11_the_opening_as_a_whole_has_a_deadline(
         AUTH=(b"334 ", 290, b"VXNlcm5hbWU6\r\n"),
         RESPONSE=(b"334 ", 290, b"UGFzc3dvcmQ6\r\n"),
     )
+    options = AUTH.copy()
+    options["timeouts"] = timeouts
     async with serving(slow, script()) as server:
-        async with server.client(timeouts=timeouts, **AUTH) as client:
+        async with server.client(**options) as client:
             start = anyio.current_time()
             error = await failure(client, StageTimeout)
             assert anyio.current_time() - start == pytest.approx(limit)
