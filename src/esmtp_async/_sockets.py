@@ -46,7 +46,8 @@ class SocketByteStream(ByteStream):
 
     Nothing is kept back in writing: when `send` ends, by an error or by cancellation
     too, what the kernel has not taken never goes out. Nor is anything read that nobody
-    waits for, so that a look at the socket tells whether something has come.
+    waits for, so that a look at the socket tells whether something has come. (Octets
+    that come in the moment in which who waits is cancelled are for the next.)
 
     A call that need not wait returns at once, but never two in a row: between them
     other tasks run, so that no server however fast has the event loop for itself.
