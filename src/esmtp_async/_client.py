@@ -11,7 +11,11 @@ from collections.abc import (
     Iterable,
     Sequence,
 )
-from contextlib import AbstractAsyncContextManager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    nullcontext,
+)
 from types import TracebackType
 from typing import NamedTuple, Self, Unpack
 
@@ -241,7 +245,7 @@ class SMTPClient:
         options = SendOptions() if options is None else options
         deadline = math.inf if timeout is None else anyio.current_time() + timeout
         outgoing: Outgoing | None = None
-        with anyio.CancelScope(deadline=deadline):
+        with _until(deadline):
             outgoing = await prepare(message, sender, recipients, options)
         if outgoing is None:
             raise _too_late(timeout, Stage.LOCAL)
@@ -252,7 +256,7 @@ class SMTPClient:
         )
         failure: SMTPError | None = None
         try:
-            with anyio.CancelScope(deadline=deadline) as scope:
+            with _until(deadline) as scope:
                 try:
                     await delivery.run(self._pool, self._pace)
                 except SMTPError as error:
@@ -262,7 +266,7 @@ class SMTPClient:
             # before that goes on.
             self._finished(outgoing.message_id, delivery.results(), error)
             raise
-        if scope.cancelled_caught:
+        if scope is not None and scope.cancelled_caught:
             failure = _too_late(timeout, delivery.stage)
         results = delivery.results(failure)
         self._finished(outgoing.message_id, results, failure)
@@ -377,6 +381,13 @@ class SMTPClient:
     ) -> None:
         if self._observe.active:
             self._observe(MessageFinished(message_id, results, error))
+
+
+def _until(deadline: float) -> AbstractContextManager[anyio.CancelScope | None]:
+    """Bound what is done within; there is no scope where there is no bound."""
+    if deadline == math.inf:
+        return nullcontext()
+    return anyio.CancelScope(deadline=deadline)
 
 
 def _too_late(timeout: float | None, stage: Stage) -> StageTimeout:

@@ -29,13 +29,14 @@ from esmtp_async.protocol._asks import PAUSE, WAIT, Ask, Compute, Fetch
 from esmtp_async.protocol._commands import Command
 from esmtp_async.protocol._exceptions import (
     ConnectionLost,
+    LocalProtocolError,
     NotDelivered,
     ProtocolViolation,
     RemoteProtocolError,
     StageTimeout,
     TLSFailed,
 )
-from esmtp_async.protocol._exchange import Commands, Exchange, OnBehalfOf
+from esmtp_async.protocol._exchange import Commands, Exchange, OnBehalfOf, OutOfTurn
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._session import CLOSED, LOST, Owner, Replied, Session
@@ -47,6 +48,9 @@ _numbers: Final = itertools.count(1)
 #: Seconds to hear why a server hung up on us while we wrote.
 _LAST_WORDS: Final = 1.0
 
+
+#: Seconds by which a deadline may be early: to move it costs more than to look.
+_SLACK: Final = 0.01
 
 #: Does the TLS handshake over a stream.
 Upgrade = Callable[[ByteStream], Awaitable[ByteStream]]
@@ -86,6 +90,7 @@ class Connection:
         self._steps: Commands
         self._speaker: Owner  # for whom it says what it says
         self._answer: bytes | None = None  # to what was asked for last
+        self._is_out_of_turn = False  # what it wanted to say last
         self._waiting = False  # for every reply, before the next step
         self._over = False  # nothing more is to be said
         self._mute = False  # nothing more can be said
@@ -133,6 +138,7 @@ class Connection:
         self._steps = exchange.commands(self.session)
         self._answer = None
         self._waiting = self._over = self._timed = self._overheard = False
+        self._is_out_of_turn = False
 
     async def hear_out(self) -> None:
         """Hold the exchange that was begun to its end; raises as `run` does."""
@@ -221,10 +227,11 @@ class Connection:
         while not self._over and not self._waiting and session.may_continue:
             step = self._next_step()
             if isinstance(step, Command):
-                if not session.may_send(step):
-                    self._over = True
-                    break
-                flight.append(self._send(step))
+                try:
+                    flight.append(self._send(step))
+                except LocalProtocolError:
+                    self._is_out_of_turn = True
+                    continue
                 if step.more:
                     await self._upload(flight)
             elif step is None:
@@ -239,14 +246,17 @@ class Connection:
 
     def _next_step(self) -> Command | Ask | Fetch | Compute | None:
         try:
-            if self._answer is None:
+            if self._is_out_of_turn:
+                self._is_out_of_turn = False
+                step = self._steps.throw(OutOfTurn)
+            elif self._answer is None:
                 step = next(self._steps)
             else:
                 step = self._steps.send(self._take_answer(self._answer))
             while isinstance(step, OnBehalfOf):
                 self._speaker = step.owner
                 step = next(self._steps)
-        except StopIteration:
+        except (StopIteration, OutOfTurn):
             return None
         return step
 
@@ -372,7 +382,9 @@ class Connection:
         """Begin a stage: note it, and set the deadline that bounds it."""
         self._stage = stage
         self._timed = False
-        self._scope.deadline = anyio.current_time() + self._timeouts.limit(stage)
+        deadline = anyio.current_time() + self._timeouts.limit(stage)
+        if not 0 <= deadline - self._scope.deadline < _SLACK:
+            self._scope.deadline = deadline
 
     @property
     def _stage_reached(self) -> Stage:

@@ -168,12 +168,13 @@ class Delivery:
             return
         transaction, asked = attempt.transaction, attempt.asked
         self._known |= zip(asked, attempt.results(None, None), strict=True)
-        postponed = tuple(asked[index] for index in transaction.postponed)
-        self._left = postponed + self._left
-        for position in postponed:
-            del self._known[position]
-        if transaction.final_reply is not None:
-            self._reply, self._tls = transaction.final_reply, attempt.connection.tls
+        final_reply = transaction.final_reply
+        if final_reply is not None:
+            self._reply, self._tls = final_reply, attempt.connection.tls
+            postponed = tuple(asked[index] for index in transaction.postponed)
+            self._left = postponed + self._left
+            for position in postponed:
+                del self._known[position]
 
     def begin_again(self) -> None:
         """Take it that the transaction never was."""
@@ -236,7 +237,8 @@ class Delivery:
         error = failure_of(results, cause)
         if error is not None:
             return error
-        self.settle()
+        if self._attempt is not None:
+            self.settle()
         if self._reply is None:
             msg = "somebody accepted a message that was never sent"
             raise RuntimeError(msg)

@@ -31,6 +31,10 @@ _TRACE: Final = frozenset({"received", "return-path"})
 
 #: What ends a line of a value, whoever parsed it.
 LINE_END: Final = re.compile(r"\r\n|\r|\n")
+# The first one, with the lines that go on in the next (RFC 5322 §2.2.3).
+_MESSAGE_ID_FIELD: Final = re.compile(
+    rb"(?:\A|\r\n)message-id:((?:[^\r]|\r\n[ \t])*)\r\n", re.IGNORECASE
+)
 # What no field may hold (RFC 5322 §2.2, RFC 6532 §3.2), lest a parser that takes
 # it for a space make another address of two halves.
 _CONTROL: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -119,6 +123,15 @@ class Field:
             address.domain and not address.username.isascii()
             for address in self.addresses
         )
+
+
+def message_id(octets: bytes) -> str | None:
+    """Give the Message-ID of canonical octets, or None; nothing else is looked at."""
+    end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")
+    match = _MESSAGE_ID_FIELD.search(octets, 0, len(octets) if end < 0 else end + 2)
+    if match is None:
+        return None
+    return Field(_MESSAGE_ID, match[1].decode("ascii", "surrogateescape")).text.strip()
 
 
 class Header:

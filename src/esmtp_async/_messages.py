@@ -19,7 +19,7 @@ from typing import BinaryIO, Final, Protocol, TypeGuard, TypeVar
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
-from esmtp_async._headers import Header
+from esmtp_async._headers import Header, message_id
 from esmtp_async._mime import Flattened
 from esmtp_async.protocol import _grammar
 from esmtp_async.protocol._content import BLOCK, MailData
@@ -61,6 +61,9 @@ Sendable = (
 
 #: Who it is for: one address, or several.
 Recipients = str | Recipient | Iterable[str | Recipient]
+
+#: A whole message, at hand.
+_WHOLE: Final = (bytes, str, bytearray, memoryview)
 
 _MAX_ENVID: Final = 100
 _RET: Final = frozenset({"FULL", "HDRS"})
@@ -167,7 +170,9 @@ async def prepare(
     Files are read off the event loop, and whatever they raise is raised.
     """
     check_type("options", options, SendOptions)
-    if isinstance(message, Path):
+    if isinstance(message, _WHOLE):
+        pass
+    elif isinstance(message, Path):
         message = await _off_the_loop(message.read_bytes)
     elif _is_file(message):
         message = _read(await _off_the_loop(message.read))
@@ -176,25 +181,27 @@ async def prepare(
         raise InvalidInput(msg)
     header: Header | None = None
     octets: Flattened | MailData
+    named: str | None
     if isinstance(message, Message):
         header = Header(message)
         octets = Flattened(message, header, x_mailer=options.x_mailer)
-        message_id: str | None = octets.message_id
-    elif isinstance(message, (str, bytes, bytearray, memoryview)):
+        named = octets.message_id
+    elif isinstance(message, _WHOLE):
         octets = MailData(
             _encode(message) if isinstance(message, str) else bytes(message)
         )
-        header = Header.of_octets(octets.octets)
-        message_id = header.message_id
+        if sender is None or recipients is None:
+            header = Header.of_octets(octets.octets)
+        named = message_id(octets.octets)
     else:
         octets = MailData(blocks=_blocks(message))
-        message_id = None
+        named = None
     envelope = Envelope.of(
         _known(header, "sender").sender if sender is None else sender,
         _known(header, "recipients").recipients if recipients is None else recipients,
         options.parameters,
     )
-    return Outgoing(envelope, octets, message_id, message)
+    return Outgoing(envelope, octets, named, message)
 
 
 async def _off_the_loop(read: Callable[[], _T]) -> _T:

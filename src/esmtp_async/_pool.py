@@ -80,7 +80,7 @@ class Pool:
     @property
     def is_wanted(self) -> bool:
         """Whether somebody waits for a connection, and not patiently."""
-        return any(not waiter.patient for waiter in self._waiters)
+        return bool(self._waiters) and not all(w.patient for w in self._waiters)
 
     def may_carry(self, pooled: Pooled) -> bool:
         """Tell whether its owner may send one more message by it, and does well to."""
@@ -109,15 +109,16 @@ class Pool:
 
     async def release(self, pooled: Pooled) -> None:
         """Take a connection back: to lie idle, or to go if it is spent."""
-        pooled.idle_since = anyio.current_time()
+        now = pooled.idle_since = anyio.current_time()
         self._taken -= 1
         if not pooled.connection.session.reusable:
             self._departures.discard(pooled.connection)
-        elif self._closed:
+        elif self._closed or pooled.expired(now, self._limits):
             self._departures.dismiss(pooled.connection)
         else:
             self._idle = (*self._idle, pooled)
-        self._dispatch()
+        if self._waiters:
+            self._dispatch()
         if self._closed:
             await self._departures.see_all_off()
         elif self._departures.pending:

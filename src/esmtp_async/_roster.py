@@ -43,10 +43,10 @@ class Pooled:
 
         The server may have a limit of its own (MAILMAX, RFC 9422 §4.1).
         """
+        ours = limits.max_messages
         theirs = self.connection.session.extensions.limits.get("MAILMAX")
-        return any(
-            limit is not None and self.messages >= limit
-            for limit in (limits.max_messages, theirs)
+        return (ours is not None and self.messages >= ours) or (
+            theirs is not None and self.messages >= theirs
         )
 
     def expired(self, now: float, limits: PoolLimits) -> bool:

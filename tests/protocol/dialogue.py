@@ -25,6 +25,7 @@ from esmtp_async.protocol import (
     Stage,
     Transaction,
 )
+from esmtp_async.protocol._exchange import OutOfTurn
 from esmtp_async.protocol._session import Owner
 
 
@@ -96,7 +97,7 @@ class _Speaking:
         self._session = session
         self._steps = exchange.commands(session)
         self._speaker: Owner = exchange
-        self._waiting = self._over = False
+        self._waiting = self._over = self._out_of_turn = False
 
     def speak(self) -> list[bytes]:
         """Give what may be said now, command by command."""
@@ -105,10 +106,13 @@ class _Speaking:
         answer: bytes | None = None
         self._waiting = self._waiting and bool(session.outstanding)
         while not (self._over or self._waiting) and session.may_continue:
-            step = next(self._steps, None) if answer is None else self._send(answer)
+            step = self._next(answer)
             answer = answer_to(step)
-            if isinstance(step, Command) and session.may_send(step):
-                said.append(session.send(step, self._speaker))
+            if isinstance(step, Command):
+                if session.may_send(step):
+                    said.append(session.send(step, self._speaker))
+                else:
+                    self._out_of_turn = True
             elif isinstance(step, OnBehalfOf):
                 self._speaker = step.owner
             elif step is PAUSE:
@@ -119,8 +123,14 @@ class _Speaking:
                 session.secured()
         return said
 
-    def _send(self, answer: bytes) -> object:
-        return self._steps.send(answer)
+    def _next(self, answer: bytes | None) -> object:
+        try:
+            if self._out_of_turn:
+                self._out_of_turn = False
+                return self._steps.throw(OutOfTurn)
+            return next(self._steps) if answer is None else self._steps.send(answer)
+        except (StopIteration, OutOfTurn):
+            return None
 
     def _halt(self, step: object) -> None:
         if step is WAIT:

@@ -8,7 +8,8 @@ nothing is ever repaired, for a repaired address is somebody else's.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple
 from unicodedata import decomposition, normalize
 
@@ -37,6 +38,7 @@ def _mapped(name: str) -> str:
     return normalize("NFC", "".join(halves)).replace("\u3002", ".")
 
 
+@lru_cache(maxsize=1024)  # many addresses, few domains
 def domain_name(text: str) -> str:
     """Check a domain name and give it as A-labels (RFC 5891 §5).
 
@@ -91,6 +93,8 @@ class Mailbox:
     local_part: str
     #: A-labels, or an address literal with its brackets.
     domain: str
+    #: The octets of the mailbox, without brackets.
+    wire: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check both halves and the length of the path."""
@@ -98,7 +102,9 @@ class Mailbox:
             msg = f"{self.local_part!r} is not a local part (RFC 5321 section 4.1.2)"
             raise InvalidInput(msg)
         object.__setattr__(self, "domain", domain_or_literal(self.domain))
-        if len(self.wire) + 2 > MAX_PATH:
+        wire = f"{self.local_part}@{self.domain}".encode()
+        object.__setattr__(self, "wire", wire)
+        if len(wire) + 2 > MAX_PATH:
             msg = (
                 f"{str(self)!r} is longer than a path may be: {MAX_PATH} octets "
                 "with its brackets (RFC 5321 section 4.5.3.1.3)"
@@ -127,14 +133,14 @@ class Mailbox:
         """Whether only SMTPUTF8 can carry it (RFC 6531 §3.3)."""
         return not self.local_part.isascii()
 
-    @property
-    def wire(self) -> bytes:
-        """The octets of the mailbox, without brackets."""
-        return f"{self.local_part}@{self.domain}".encode()
-
     def __str__(self) -> str:
         """Give the mailbox as text, without brackets."""
         return f"{self.local_part}@{self.domain}"
+
+
+@lru_cache(maxsize=64)  # many messages, few senders
+def _sender(text: str) -> Mailbox:
+    return Mailbox.parse(text)
 
 
 class ReversePath(NamedTuple):
@@ -146,7 +152,7 @@ class ReversePath(NamedTuple):
     def parse(cls, text: str) -> ReversePath:
         """Read a mailbox; the empty text is the null reverse-path `<>`."""
         check_type("the address", text, str)
-        return cls(Mailbox.parse(text) if text else None)
+        return cls(_sender(text) if text else None)
 
     @property
     def needs_smtputf8(self) -> bool:

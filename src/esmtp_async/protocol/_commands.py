@@ -66,25 +66,27 @@ def _argument(verb: str, text: str) -> bytes:
 
 def _with_parameters(verb: str, path: bytes, parameters: Parameters) -> bytes:
     """Give `VERB:<path> KEY=value ... CRLF` (RFC 5321 §4.1.2)."""
-    words = [b"%b:%b" % (verb.encode(), path)]
-    check_type("parameters", parameters, Mapping)
+    line = b"%b:%b" % (verb.encode(), path)
+    if not isinstance(parameters, dict):
+        check_type("parameters", parameters, Mapping)
     for keyword, value in parameters.items():
         check_type("parameter keyword", keyword, str)
         if not _grammar.KEYWORD.fullmatch(keyword):
             msg = f"parameter keyword {keyword!r} of {verb} is not an esmtp-keyword"
             raise InvalidInput(msg)
         if value is None:
-            words.append(keyword.encode())
+            line += b" " + keyword.encode()
             continue
-        check_type(f"value of parameter {keyword}", value, str)
+        if not isinstance(value, str):
+            check_type(f"value of parameter {keyword}", value, str)
         if not _grammar.VALUE.fullmatch(value):
             msg = (
                 f"value {value!r} of parameter {keyword} of {verb} is not an "
                 "esmtp-value (RFC 5321 section 4.1.2)"
             )
             raise InvalidInput(msg)
-        words.append(f"{keyword}={value}".encode())
-    return b" ".join(words) + b"\r\n"
+        line += f" {keyword}={value}".encode()
+    return line + b"\r\n"
 
 
 class Connect(Command):

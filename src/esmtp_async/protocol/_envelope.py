@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -111,14 +110,17 @@ class Envelope(NamedTuple):
         Raises `InvalidInput`, which tells the address that is wrong.
         """
         check_type("sender", sender, str)
-        with _telling("sender"):
+        try:
             reverse_path = ReversePath.parse(sender)
+        except InvalidInput as error:
+            raise _told("sender", error) from None
         if isinstance(recipients, (str, bytes, Recipient)):
             recipients = [recipients]
-        check_type("recipients", recipients, Iterable)
+        elif not isinstance(recipients, (list, tuple)):
+            check_type("recipients", recipients, Iterable)
         unique: dict[tuple[str, str], Recipient] = {}
         for index, entry in enumerate(recipients):
-            recipient = _recipient(f"recipients[{index}]", entry)
+            recipient = _recipient(index, entry)
             unique.setdefault(recipient.path.identity, recipient)
         if not unique:
             msg = "there is no recipient"
@@ -126,19 +128,17 @@ class Envelope(NamedTuple):
         return cls(reverse_path, tuple(unique.values()), parameters)
 
 
-def _recipient(where: str, entry: str | Recipient) -> Recipient:
+def _recipient(index: int, entry: str | Recipient) -> Recipient:
     if isinstance(entry, Recipient):
         return entry
-    check_type(where, entry, str)
-    with _telling(where):
-        return Recipient(entry)
-
-
-@contextmanager
-def _telling(where: str) -> Iterator[None]:
-    """Say of an address that is wrong which one it is."""
+    if not isinstance(entry, str):
+        check_type(f"recipients[{index}]", entry, str)
     try:
-        yield
+        return Recipient(entry)
     except InvalidInput as error:
-        msg = f"{where}: {error}"
-        raise InvalidInput(msg) from None
+        raise _told(f"recipients[{index}]", error) from None
+
+
+def _told(where: str, error: InvalidInput) -> InvalidInput:
+    """Say of an address that is wrong which one it is."""
+    return InvalidInput(f"{where}: {error}")

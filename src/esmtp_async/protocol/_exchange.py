@@ -40,6 +40,13 @@ class OnBehalfOf(NamedTuple):
     owner: Owner
 
 
+class OutOfTurn(Exception):
+    """Raised where an exchange yields a command that may not be sent: it has ended.
+
+    Mostly the one before it was refused. A part of an exchange may catch it and go on.
+    """
+
+
 #: What an exchange may yield.
 Step = Command | Ask | Fetch | Compute | OnBehalfOf
 #: What it is: what is asked for is answered by its result, or b"".

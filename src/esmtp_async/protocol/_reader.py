@@ -33,6 +33,9 @@ _SPEAKS_TLS: Final = (
 
 _SHOWN: Final = 80
 
+# What stands behind the code: a space or nothing in the last line of a reply.
+_SEPARATORS: Final = frozenset({b" ", b"-", b"\r", b"\n"})
+
 
 class ReplyReader:
     """Makes replies out of octets as they come, however they are cut."""
@@ -40,8 +43,8 @@ class ReplyReader:
     def __init__(
         self, *, lenient_eol: bool = False, redaction: Redaction | None = None
     ) -> None:
-        #: Whether a lone LF ends a line too, for the whole connection.
-        self._lenient_eol = lenient_eol
+        # A lone LF may end a line too, for the whole connection.
+        self._line_end = b"\n" if lenient_eol else b"\r\n"
         self._redaction = Redaction() if redaction is None else redaction
         self._buffer = bytearray()
         self._position = 0  # of the first octet not yet consumed
@@ -70,55 +73,67 @@ class ReplyReader:
         `RemoteProtocolError` where the octets can be no reply; after
         that the reader must not be used again.
         """
-        while (line := self._next_line(max_line)) is not None:
+        buffer = self._buffer
+        while (end := buffer.find(b"\n", self._searched) + 1) > 0:
+            start, self._position = self._position, end
+            self._searched = end
+            line = bytes(buffer[start:end])
             code = _CODES.get(line[:3])
-            if code is None:
-                raise self._violation("a line begins with no reply code", line)
             separator = line[3:4]
-            if separator not in (b" ", b"-", b""):
-                raise self._violation("no space or hyphen follows the reply code", line)
-            if self._code is None:
-                self._code = code
-            elif self._code != code:
-                raise self._violation(f"the code of the reply was {self._code}", line)
-            self._lines.append(line[4:])
-            self._size += len(line)
+            if (
+                code is None
+                or len(line) > max_line
+                or not line.endswith(self._line_end)
+                or separator not in _SEPARATORS
+                or self._code not in (None, code)
+            ):
+                raise self._malformed(line, max_line)
+            text = line[4:].removesuffix(b"\n").removesuffix(b"\r")
+            if separator != b"-" and self._code is None:
+                return Reply(code, (text,))
+            self._lines.append(text)
             if separator != b"-":
-                reply = Reply(code, tuple(self._lines))
-                self._code = None
-                self._lines.clear()
-                self._size = 0
-                return reply
+                return self._complete(code)
+            self._code = code
+            self._size += len(line) - len(self._line_end)
             if len(self._lines) >= MAX_LINES or self._size > MAX_REPLY:
                 raise self._violation("a reply does not end", line)
+        self._check_beginning(max_line)
         return None
 
-    def _next_line(self, max_line: int) -> bytes | None:
-        """Give the next whole line without its end, or None."""
-        end = self._buffer.find(b"\n", self._searched)
-        if end < 0:
-            self._searched = len(self._buffer)
-            if self._buffer.startswith(_TLS, self._position):
-                raise self._violation(_SPEAKS_TLS, self._buffer[self._position :])
-            if self._searched - self._position > max_line:
-                raise self._violation(
-                    f"a reply line exceeds {max_line} octets",
-                    self._buffer[self._position :],
-                )
-            return None
-        start, self._position = self._position, end + 1
-        self._searched = self._position
-        if end + 1 - start > max_line:
+    def _complete(self, code: int) -> Reply:
+        """Give the reply of several lines that has come to its end."""
+        reply = Reply(code, tuple(self._lines))
+        self._code = None
+        self._lines.clear()
+        self._size = 0
+        return reply
+
+    def _check_beginning(self, max_line: int) -> None:
+        """Refuse half a line that no other half can make good."""
+        self._searched = len(self._buffer)
+        if self._buffer.startswith(_TLS, self._position):
+            raise self._violation(_SPEAKS_TLS, self._buffer[self._position :])
+        if self._searched - self._position > max_line:
             raise self._violation(
                 f"a reply line exceeds {max_line} octets",
-                self._buffer[start:end],
+                self._buffer[self._position :],
             )
-        line = bytes(self._buffer[start:end])
-        if line.endswith(b"\r"):
-            return line[:-1]
-        if self._lenient_eol:
-            return line
-        raise self._violation("a reply line ends in LF without CR", line)
+
+    def _malformed(self, line: bytes, max_line: int) -> RemoteProtocolError:
+        """Tell what is wrong with a whole line."""
+        text = line.removesuffix(b"\n").removesuffix(b"\r")
+        if len(line) > max_line:
+            problem = f"a reply line exceeds {max_line} octets"
+        elif not line.endswith(self._line_end):
+            problem = "a reply line ends in LF without CR"
+        elif line[:3] not in _CODES:
+            problem = "a line begins with no reply code"
+        elif line[3:4] not in _SEPARATORS:
+            problem = "no space or hyphen follows the reply code"
+        else:
+            problem = f"the code of the reply was {self._code}"
+        return self._violation(problem, text)
 
     def _violation(
         self, problem: str, octets: bytes | bytearray

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from esmtp_async.protocol._asks import PAUSE
 from esmtp_async.protocol._commands import Command
 from esmtp_async.protocol._exceptions import NotSupported
-from esmtp_async.protocol._exchange import Commands, OnBehalfOf
+from esmtp_async.protocol._exchange import Commands, OnBehalfOf, OutOfTurn
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._transaction import Transaction
@@ -36,7 +36,8 @@ class Place:
     def replied(self, command: Command | None, reply: Reply) -> None:
         """Take a reply to one of its commands."""
         self.transaction.replied(command, reply)
-        self._series.settle()
+        if self.said:
+            self._series.settle()
 
 
 class Series:
@@ -97,16 +98,10 @@ class Series:
         place = Place(self, transaction)
         self._under_way.append(place)
         yield OnBehalfOf(place)
-        steps = transaction.commands(session)
-        answer: bytes | None = None
         try:
-            while True:
-                step = steps.send(answer) if answer is not None else next(steps)
-                if isinstance(step, Command) and not session.may_send(step):
-                    break  # the one before it was refused
-                answer = yield step
-        except StopIteration:
-            pass
+            yield from transaction.commands(session)
+        except OutOfTurn:
+            pass  # the command before it was refused
         except NotSupported as error:
             if session.unfinished:
                 raise

@@ -16,6 +16,9 @@ from collections import deque
 from enum import Enum
 from typing import Final, NamedTuple, NoReturn, Protocol
 
+from esmtp_async.protocol import _replies as replies
+from esmtp_async.protocol import _states as states
+from esmtp_async.protocol import _verbs as verbs
 from esmtp_async.protocol._commands import Command, Connect, Helo
 from esmtp_async.protocol._exceptions import (
     LocalProtocolError,
@@ -25,7 +28,7 @@ from esmtp_async.protocol._exceptions import (
 from esmtp_async.protocol._extensions import Extensions
 from esmtp_async.protocol._reader import MAX_LINE, ReplyReader
 from esmtp_async.protocol._redaction import Redaction
-from esmtp_async.protocol._replies import Reply, Severity
+from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._states import (
     EXACT_CODES,
     GROUPABLE,
@@ -118,8 +121,8 @@ class Session:
         self._eof = False
         self._outstanding: deque[Sent] = deque([Sent(Connect(), owner)])
         self._octets = 0  # on their way
-        self._state = State.CONNECTED
-        self._projected = PROJECTION[State.CONNECTED, Verb.CONNECT]
+        self._state = states.CONNECTED
+        self._projected = PROJECTION[states.CONNECTED, verbs.CONNECT]
         self._extensions = Extensions()
         self._challenge: tuple[bytes, ...] = ()
         # Two registers beside the table: may a group grow, and how many
@@ -184,14 +187,14 @@ class Session:
             not self._outstanding
             and not self._reader.holds_octets
             and not self._eof
-            and self._state is not State.GREETED
-            and (self._state, Verb.RSET) in SENDABLE
+            and self._state is not states.GREETED
+            and (self._state, verbs.RSET) in SENDABLE
         )
 
     @property
     def may_continue(self) -> bool:
         """Whether any command at all may follow what is on its way."""
-        if self._state is State.CLOSED:
+        if self._state is states.CLOSED:
             return False
         if self._unfinished or not self._outstanding:
             return True
@@ -205,7 +208,7 @@ class Session:
     def may_send(self, command: Command) -> bool:
         """Tell whether `send` would take the command now."""
         if self._unfinished:
-            return command.verb is Verb.CONTENT and self._state is not State.CLOSED
+            return command.verb is verbs.CONTENT and self._state is not states.CLOSED
         return self.may_continue and (self._projected, command.verb) in SENDABLE
 
     def send(self, command: Command, owner: Owner | None = None) -> bytes:
@@ -262,7 +265,7 @@ class Session:
 
         Raises `RemoteProtocolError` where the octets break the protocol.
         """
-        if self._state is State.CLOSED:
+        if self._state is states.CLOSED:
             return LOST if self._outstanding else CLOSED
         reply = None
         try:
@@ -287,7 +290,7 @@ class Session:
         The session is where it was after the greeting (RFC 3207 §4.2). Raises
         `RemoteProtocolError` where octets came after the reply to STARTTLS.
         """
-        if self._state is not State.TLS:
+        if self._state is not states.TLS:
             msg = f"no TLS handshake is due: the state is {self._state.value}"
             raise LocalProtocolError(msg)
         if self._reader.holds_octets:
@@ -295,7 +298,7 @@ class Session:
         self._reader = self._new_reader()
         self._extensions = Extensions()
         self._pipelining = False
-        self._state = self._projected = State.GREETED
+        self._state = self._projected = states.GREETED
 
     def abort(self) -> None:
         """Note that nothing more will be said; what is on its way stays told."""
@@ -307,43 +310,43 @@ class Session:
         if self._redaction:
             reply = Reply(reply.code, tuple(map(self._redaction, reply.lines)))
         severity = reply.severity
-        if not self._outstanding:
-            if severity is Severity.SHUTDOWN:
+        outstanding = self._outstanding
+        if not outstanding:
+            if severity is replies.SHUTDOWN:
                 self._close()
                 return Replied(None, reply, None, self._state, final=True)
             self._violate(f"a reply came that no command asked for: '{reply}'")
-        sent = self._outstanding[0]
-        command = sent.command
+        command, owner = outstanding[0]
         before, verb = self._state, command.verb
         after = TRANSITIONS.get((before, verb, severity))
         if after is None or reply.code != EXACT_CODES.get((verb, severity), reply.code):
             self._violate(f"{verb.value} cannot be answered '{reply}'")
-        if self._unfinished and len(self._outstanding) == 1:
-            if severity is Severity.COMPLETION:
+        if self._unfinished and len(outstanding) == 1:
+            if severity is replies.COMPLETION:
                 self._violate(f"the mail data were taken before their end: '{reply}'")
             # Half of them are on the wire, and stay there; what LMTP would still
             # answer is an answer to what never came.
-            after, self._due = State.CLOSED, 1
+            after, self._due = states.CLOSED, 1
         self._due -= 1
-        if self._due and severity is not Severity.SHUTDOWN:
-            return Replied(command, reply, sent.owner, before, final=False)
-        self._outstanding.popleft()
-        if after is State.AUTH:
+        if self._due and severity is not replies.SHUTDOWN:
+            return Replied(command, reply, owner, before, False)  # noqa: FBT003
+        outstanding.popleft()
+        if after is states.AUTH:
             self._challenge = challenge
         self._enter(after, command, reply)
-        return Replied(command, reply, sent.owner, self._state, final=True)
+        return Replied(command, reply, owner, self._state, True)  # noqa: FBT003
 
     def _enter(self, after: State, command: Command, reply: Reply) -> None:
         """Change to the state that the last reply to a command leads to."""
         before, self._state = self._state, after
         verb = command.verb
-        if after is State.CLOSED:
+        if after is states.CLOSED:
             self._close()
             return
-        if after is State.TLS and self._reader.holds_octets:
+        if after is states.TLS and self._reader.holds_octets:
             # Read on under TLS they would pass for protected ones (RFC 3207 §6).
             self._violate("octets follow the reply to STARTTLS in clear text")
-        if verb is Verb.HELLO and not reply.refused:
+        if verb is verbs.HELLO and not reply.refused:
             extended = not isinstance(command, Helo)
             self._extensions = (
                 Extensions.from_reply(reply) if extended else Extensions()
@@ -351,9 +354,9 @@ class Session:
             self._pipelining = (
                 self._allow_pipelining and "PIPELINING" in self._extensions
             )
-        if verb is Verb.RCPT and after is State.RCPT and not reply.refused:
+        if verb is verbs.RCPT and after is states.RCPT and not reply.refused:
             self._accepted += 1
-        elif after is State.READY or (verb is Verb.MAIL and after is State.MAIL):
+        elif after is states.READY or (verb is verbs.MAIL and after is states.MAIL):
             self._accepted = 0
         self._octets -= len(command.wire)
         if not self._outstanding:
@@ -393,7 +396,7 @@ class Session:
         return REPLY_LINES.get(self._outstanding[0].command.verb, MAX_LINE)
 
     def _close(self) -> None:
-        self._state = self._projected = State.CLOSED
+        self._state = self._projected = states.CLOSED
 
     def _violate(self, problem: str) -> NoReturn:
         self._close()

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from esmtp_async.protocol import _outcomes as outcomes
+from esmtp_async.protocol import _replies as replies
+from esmtp_async.protocol import _states as states
+from esmtp_async.protocol import _verbs as verbs
 from esmtp_async.protocol._asks import WAIT, Fetch
 from esmtp_async.protocol._commands import (
     Bdat,
@@ -26,15 +30,18 @@ from esmtp_async.protocol._exceptions import NotSupported
 from esmtp_async.protocol._exchange import Commands
 from esmtp_async.protocol._extensions import Extensions
 from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
-from esmtp_async.protocol._replies import EnhancedStatus, Reply, Severity
+from esmtp_async.protocol._replies import EnhancedStatus, Reply
 from esmtp_async.protocol._session import Session
-from esmtp_async.protocol._states import State
-from esmtp_async.protocol._verbs import END_OF_MAIL_DATA, STAGES, Verb
+from esmtp_async.protocol._verbs import END_OF_MAIL_DATA, STAGES
 
 # "Too many recipients" is 452, with 4.5.3 if anything. Old servers say 552, which
 # today is for a mailbox over its quota or a message too big (RFC 5321 §4.5.3.1.10).
 _TOO_MANY: Final = EnhancedStatus(4, 5, 3)
 _TOO_BIG: Final = frozenset({EnhancedStatus(5, 2, 2), EnhancedStatus(5, 3, 4)})
+
+
+_FINAL: Final = Stage.FINAL
+_RCPT: Final = Stage.RCPT
 
 
 class Verdict(NamedTuple):
@@ -93,10 +100,7 @@ class Transaction:
         self._lmtp = session.lmtp
         self._select(extensions)
         parameters = self._mail_parameters(extensions)
-        if session.projected is not State.READY or (
-            # What flies behind a train that may come to grief begins anew.
-            self._eager and session.awaited is not None
-        ):
+        if session.projected is not states.READY:
             yield Rset()
         yield Mail(self.envelope.reverse_path, parameters)
         for index in self._asked:
@@ -113,24 +117,24 @@ class Transaction:
 
     def replied(self, command: Command | None, reply: Reply) -> None:
         """Take a reply to one of the commands, or a 421 to none."""
-        stage = Stage.COMMAND if command is None else STAGES[command.verb]
-        verdict = Verdict(reply, stage)
-        if command is None or reply.severity is Severity.SHUTDOWN:
-            self._shutdown = verdict
-        elif command.verb is Verb.RCPT:
+        verb = None if command is None else command.verb
+        if verb is None or reply.severity is replies.SHUTDOWN:
+            stage = Stage.COMMAND if verb is None else STAGES[verb]
+            self._shutdown = Verdict(reply, stage)
+        elif verb is verbs.RCPT:
             index = self._asked[len(self._replies)]
             self._replies[index] = reply
             if not reply.refused:
                 self._taken[index] = len(self._taken)
-        elif command.verb in END_OF_MAIL_DATA:
+        elif verb in END_OF_MAIL_DATA:
             self._final.append(reply)
         elif not reply.refused:
             return
-        elif command.verb is Verb.MAIL:
-            self._mail = verdict
+        elif verb is verbs.MAIL:
+            self._mail = Verdict(reply, STAGES[verb])
         elif self._data is None:
             # DATA, or the first chunk refused: the next ones had no chance.
-            self._data = verdict
+            self._data = Verdict(reply, STAGES[verb])
 
     def results(
         self, *, in_doubt: bool = False, stage: Stage = Stage.LOCAL
@@ -166,9 +170,10 @@ class Transaction:
     @property
     def final_reply(self) -> Reply | None:
         """The reply that took the message, or else the last one to its end."""
-        taken = [reply for reply in self._final if not reply.refused]
-        replies = taken or self._final
-        return replies[-1] if replies else None
+        for reply in reversed(self._final):
+            if not reply.refused:
+                return reply
+        return self._final[-1] if self._final else None
 
     @property
     def postponed(self) -> tuple[int, ...]:
@@ -176,10 +181,12 @@ class Transaction:
 
         The server asks for another transaction for them (RFC 5321 §4.5.3.1.10).
         """
-        taken = any(not reply.refused for reply in self._final)
+        final_reply = self.final_reply
+        if final_reply is None or final_reply.refused:
+            return ()
         return tuple(
             index
-            for index, reply in (self._replies.items() if taken else ())
+            for index, reply in self._replies.items()
             if reply.refused and self._too_many(index, reply)
         )
 
@@ -252,7 +259,7 @@ class Transaction:
 
     def _say_data(self, session: Session) -> Commands:
         yield Data()
-        if session.state is not State.DATA:
+        if session.state is not states.DATA:
             return
         self.content_begun = True
         stuffer = DotStuffer()
@@ -318,8 +325,8 @@ class Transaction:
             )
         if verdict is not None:
             reply, where = verdict
-            outcome = Outcome.REFUSED if reply.refused else Outcome.ACCEPTED
-            too_many = where is Stage.RCPT and self._too_many(index, reply)
+            outcome = outcomes.REFUSED if reply.refused else outcomes.ACCEPTED
+            too_many = where is _RCPT and self._too_many(index, reply)
             temporary = reply.temporary or too_many
             return RecipientResult(address, outcome, reply, where, temporary)
         if in_doubt:
@@ -334,14 +341,14 @@ class Transaction:
             return self._mail
         reply = self._replies.get(index)
         if reply is not None and reply.refused:
-            return Verdict(reply, Stage.RCPT)
+            return Verdict(reply, _RCPT)
         if self._data is not None:
             return self._data
         if reply is not None and self._final:
             # LMTP replies once for each accepted recipient, in their order.
             position = self._taken[index] if self._lmtp else 0
             if position < len(self._final):
-                return Verdict(self._final[position], Stage.FINAL)
+                return Verdict(self._final[position], _FINAL)
         return self._shutdown
 
     def _too_many(self, index: int, reply: Reply) -> bool:

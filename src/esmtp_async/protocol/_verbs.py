@@ -44,6 +44,27 @@ class Verb(Enum):
         __hash__ = object.__hash__
 
 
+# By these names they are found ten times as fast in Python 3.11 as by the class.
+(
+    CONNECT,
+    HELLO,
+    STARTTLS,
+    AUTH,
+    RESPONSE,
+    MAIL,
+    RCPT,
+    DATA,
+    CONTENT,
+    BDAT,
+    LAST,
+    RSET,
+    NOOP,
+    VRFY,
+    EXPN,
+    HELP,
+    QUIT,
+) = Verb
+
 #: Where in the conversation the reply to a verb belongs.
 STAGES: Final = {
     Verb.CONNECT: Stage.GREETING,
