@@ -13,6 +13,7 @@ from collections.abc import (
 )
 from dataclasses import dataclass, fields
 from email.message import Message
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, TypeGuard, TypeVar
 
@@ -20,7 +21,7 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from esmtp_async._headers import Header, message_id
-from esmtp_async._mime import Flattened
+from esmtp_async._mime import Flattened, weight
 from esmtp_async.protocol import _grammar
 from esmtp_async.protocol._content import BLOCK, MailData
 from esmtp_async.protocol._envelope import Envelope, Parameter, Recipient
@@ -61,6 +62,9 @@ Sendable = (
 
 #: Who it is for: one address, or several.
 Recipients = str | Recipient | Iterable[str | Recipient]
+
+#: Octets from which on a message is made ready in a thread: it takes milliseconds.
+_LARGE: Final = 128 * 1024
 
 #: A whole message, at hand.
 _WHOLE: Final = (bytes, str, bytearray, memoryview)
@@ -184,12 +188,11 @@ async def prepare(
     named: str | None
     if isinstance(message, Message):
         header = Header(message)
-        octets = Flattened(message, header, x_mailer=options.x_mailer)
+        flatten = partial(Flattened, message, header, x_mailer=options.x_mailer)
+        octets = await _made(flatten, weight(message))
         named = octets.message_id
     elif isinstance(message, _WHOLE):
-        octets = MailData(
-            _encode(message) if isinstance(message, str) else bytes(message)
-        )
+        octets = await _made(partial(_whole, message), len(message))
         if sender is None or recipients is None:
             header = Header.of_octets(octets.octets)
         named = message_id(octets.octets)
@@ -202,6 +205,17 @@ async def prepare(
         options.parameters,
     )
     return Outgoing(envelope, octets, named, message)
+
+
+async def _made(make: Callable[[], _T], size: int) -> _T:
+    """Make something of so many octets: off the event loop where that takes long."""
+    return make() if size < _LARGE else await _off_the_loop(make)
+
+
+def _whole(message: str | bytes | bytearray | memoryview) -> MailData:
+    data = MailData(_encode(message) if isinstance(message, str) else bytes(message))
+    data.is_8bit  # noqa: B018  # is looked for here, once
+    return data
 
 
 async def _off_the_loop(read: Callable[[], _T]) -> _T:

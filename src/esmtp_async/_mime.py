@@ -100,6 +100,18 @@ class Flattened:
         return self._flatten()
 
 
+def weight(message: Message) -> int:
+    """Give about as many octets as a message has, at hardly any cost.
+
+    What is wrong with it is told when it is flattened.
+    """
+    payloads = (part.get_payload() for part in message.walk())
+    try:
+        return sum(len(payload) for payload in payloads if isinstance(payload, str))
+    except Exception:  # noqa: BLE001  # it fails in any way there is
+        return 0
+
+
 def _walk(part: Message, *, signed: bool = False) -> Iterator[tuple[Message, bool]]:
     """Give a part and all parts in it, each with whether a signature covers it."""
     yield part, signed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -22,6 +23,7 @@ from esmtp_async import (
     Stage,
     StageTimeout,
 )
+from esmtp_async.protocol import MailData
 from tests.backends import everywhere
 from tests.client.checks import (
     ADDRESSED,
@@ -167,6 +169,35 @@ async def test_large_messages_arrive_whole() -> None:
 async def asynchronous_blocks(octets: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(octets), 50_001):
         yield octets[start : start + 50_001]
+
+
+@everywhere
+@pytest.mark.parametrize("large", [False, True])
+async def test_what_takes_long_to_make_ready_is_made_in_a_thread(
+    monkeypatch: pytest.MonkeyPatch, *, large: bool
+) -> None:
+    size = 200_000 if large else 100_000
+    message = EmailMessage()
+    message["From"], message["To"] = "alice@example.test", BOB
+    message.set_content("Hello.\n")
+    message.add_attachment(bytes(size // 2), maintype="image", subtype="png")
+    text = "x" * 76 + "\r\n"
+    made_in: list[bool] = []
+
+    class Noted(MailData):
+        def __init__(self, octets: bytes = b"") -> None:
+            made_in.append(threading.current_thread() is threading.main_thread())
+            super().__init__(octets)
+
+    monkeypatch.setattr("esmtp_async._messages.MailData", Noted)
+    monkeypatch.setattr("esmtp_async._mime.MailData", Noted)
+    async with serving(script()) as server, server.client() as client:
+        sources: list[Sendable] = [message, text * (size // 78)]
+        sources.append(text.encode() * (size // 78))
+        for source in sources:
+            made_in.clear()
+            await client.send(source, sender="alice@example.test", recipients=BOB)
+            assert made_in == [not large]
 
 
 @everywhere

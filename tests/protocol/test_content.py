@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esmtp_async.protocol import Content, MailData
-from esmtp_async.protocol._content import BLOCK, Canonicalizer, DotStuffer
+from esmtp_async.protocol._content import BLOCK, Canonicalizer, DotStuffer, canonical
 from tests.protocol.dialogue import finished
 
 
@@ -148,6 +148,28 @@ def test_B3_the_server_gets_any_message(pieces: list[bytes]) -> None:
 def test_B4_the_last_line_ends_once(message: bytes, wire: bytes) -> None:
     assert on_the_wire([message]) == wire
     assert Content(message).wire == wire
+
+
+@pytest.mark.parametrize("stretch", range(1, 9))
+def test_however_it_is_looked_at_a_message_becomes_the_same(
+    stretch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = [
+        b"".join(octets)
+        for count in range(7)
+        for octets in itertools.product([b"\r", b"\n", b"x"], repeat=count)
+    ]
+    whole = [canonical(message) for message in messages]
+    monkeypatch.setattr("esmtp_async.protocol._content._STRETCH", stretch)
+    assert [canonical(message) for message in messages] == whole
+    assert {b"\n" in each.replace(b"\r\n", b"") for each in whole} == {False}
+
+
+def test_what_is_canonical_is_not_copied() -> None:
+    message = b"x" * 998 + b"\r\n"
+    large = message * 3000
+    assert canonical(large) is large
+    assert MailData(large).octets is large
 
 
 def test_an_empty_block_changes_nothing() -> None:

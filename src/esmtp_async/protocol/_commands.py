@@ -17,7 +17,7 @@ from esmtp_async.protocol._addresses import (
     ReversePath,
     domain_or_literal,
 )
-from esmtp_async.protocol._content import Canonicalizer, DotStuffer
+from esmtp_async.protocol._content import DotStuffer, canonical
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
 from esmtp_async.protocol._redaction import Sealed
 from esmtp_async.protocol._replies import printable
@@ -247,10 +247,8 @@ class Content(Command):
 
     def __init__(self, octets: bytes = b"") -> None:
         check_type("the mail data", octets, bytes)
-        canonical = Canonicalizer()
-        data = canonical.feed(octets) + canonical.end()
         self.more: bool = False
-        super().__init__(DotStuffer().feed(data) + b".\r\n")
+        super().__init__(DotStuffer().feed(canonical(octets)) + b".\r\n")
 
     @classmethod
     def piece(cls, wire: bytes, *, more: bool) -> Content:

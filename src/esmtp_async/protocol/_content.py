@@ -7,11 +7,15 @@ can never reach the wire and be read as a line end by some servers only.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
+from functools import cached_property
 from typing import Final
 
 #: The most octets written at once: an upload can be stopped, cancelled or
 #: timed between two blocks.
 BLOCK: Final = 64 * 1024
+
+#: Octets that are looked at in one step.
+_STRETCH: Final = 1024 * 1024
 
 #: Octets of a text line, its CRLF not counted (RFC 5321 §4.5.3.1.6).
 MAX_TEXT_LINE: Final = 998
@@ -32,8 +36,7 @@ class Canonicalizer:
         if not block:
             return b""
         self._after_cr = block.endswith(b"\r")
-        pairs = block.count(b"\r\n")
-        if pairs != block.count(b"\n") or pairs != block.count(b"\r"):
+        if not _is_canonical(block, 0, len(block)):
             block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
             block = block.replace(b"\n", b"\r\n")
         self._at_line_start = block.endswith(b"\n")
@@ -42,6 +45,35 @@ class Canonicalizer:
     def end(self) -> bytes:
         """Give what completes the last line: CRLF, or nothing."""
         return b"" if self._at_line_start else b"\r\n"
+
+
+def _is_canonical(octets: bytes, start: int, end: int) -> bool:
+    """Tell whether a stretch of octets has no CR and no LF but in pairs."""
+    pairs = octets.count(b"\r\n", start, end)
+    return pairs == octets.count(b"\n", start, end) and pairs == octets.count(
+        b"\r", start, end
+    )
+
+
+def canonical(octets: bytes) -> bytes:
+    """Give octets with CRLF line ends, the last one too.
+
+    However many they are, no step takes long; and what is canonical is not copied.
+    """
+    canonicalizer = Canonicalizer()
+    start = 0
+    while start < len(octets):
+        end = start + _STRETCH
+        if octets[end - 1 : end + 1] == b"\r\n":
+            end += 1
+        if not _is_canonical(octets, start, end):
+            stretches = range(0, len(octets), _STRETCH)
+            pieces = [
+                canonicalizer.feed(octets[at : at + _STRETCH]) for at in stretches
+            ]
+            return b"".join((*pieces, canonicalizer.end()))
+        start = end
+    return octets if octets.endswith(b"\n") or not octets else octets + b"\r\n"
 
 
 class DotStuffer:
@@ -70,10 +102,8 @@ class MailData:
         self, octets: bytes = b"", *, blocks: AsyncIterable[bytes] | None = None
     ) -> None:
         self._canonical = Canonicalizer()
-        if blocks is None:
-            octets = self._canonical.feed(octets) + self._canonical.end()
         #: The canonical octets; empty for a stream.
-        self.octets = octets
+        self.octets = canonical(octets)
         self._streamed = blocks is not None
         self._blocks = None if blocks is None else aiter(blocks)
         self._pending = b""  # canonical octets of the stream not given out yet
@@ -84,7 +114,7 @@ class MailData:
         """Octets as SIZE counts them: CRLFs in, stuffed dots out (RFC 1870 §5)."""
         return None if self._streamed else len(self.octets)
 
-    @property
+    @cached_property
     def is_8bit(self) -> bool:
         """Whether an octet is above 127; a stream may hold one (RFC 6152)."""
         return self._streamed or not self.octets.isascii()
@@ -96,7 +126,7 @@ class MailData:
         Octets that are no UTF-8 are not what SMTPUTF8 is for: no extension
         makes them legal, and they pass as they are. Always False for a stream.
         """
-        if self.octets.isascii():
+        if self._streamed or not self.is_8bit:
             return False
         end = self.octets.find(b"\r\n\r\n")
         if self.octets.startswith(b"\r\n"):

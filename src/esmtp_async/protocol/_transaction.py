@@ -217,8 +217,8 @@ class Transaction:
         if "8BITMIME" in extensions:
             if content.is_8bit:
                 parameters["BODY"] = "8BITMIME"
-        elif content.size is not None:
-            self._check_7bit(content.octets, extensions)
+        elif content.size is not None and content.is_8bit:
+            raise self._not_supported("8BITMIME", "an octet above 127 needs")
         if (
             content.has_8bit_header
             or envelope.reverse_path.needs_smtputf8
