@@ -167,7 +167,9 @@ class Delivery:
         if attempt is None:
             return
         transaction, asked = attempt.transaction, attempt.asked
-        self._known |= zip(asked, attempt.results(None, None), strict=True)
+        # All is answered, so nothing is in doubt.
+        results = transaction.results(stage=attempt.connection.stage)
+        self._known |= zip(asked, results, strict=True)
         final_reply = transaction.final_reply
         if final_reply is not None:
             self._reply, self._tls = final_reply, attempt.connection.tls

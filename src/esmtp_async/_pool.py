@@ -84,7 +84,8 @@ class Pool:
 
     def may_carry(self, pooled: Pooled) -> bool:
         """Tell whether its owner may send one more message by it, and does well to."""
-        return not pooled.spent(self._limits) and not self.is_wanted
+        now = anyio.current_time()
+        return not (self.is_wanted or pooled.spent(now, self._limits))
 
     async def acquire(
         self, progress: Progress, *, fresh: bool = False, patient: bool = False

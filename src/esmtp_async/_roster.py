@@ -38,24 +38,22 @@ class Pooled:
         """Whether it carried a message before the one it has now."""
         return self.messages > 1
 
-    def spent(self, limits: PoolLimits) -> bool:
-        """Tell whether it has carried as many messages as it may.
+    def spent(self, now: float, limits: PoolLimits) -> bool:
+        """Tell whether it is as old as it may be, or has carried as many messages.
 
         The server may have a limit of its own (MAILMAX, RFC 9422 §4.1).
         """
-        ours = limits.max_messages
+        ours, age = limits.max_messages, limits.max_age
         theirs = self.connection.session.extensions.limits.get("MAILMAX")
-        return (ours is not None and self.messages >= ours) or (
-            theirs is not None and self.messages >= theirs
+        return (
+            (ours is not None and self.messages >= ours)
+            or (theirs is not None and self.messages >= theirs)
+            or (age is not None and now - self.opened >= age)
         )
 
     def expired(self, now: float, limits: PoolLimits) -> bool:
         """Tell whether it may carry no further message."""
-        return (
-            self.spent(limits)
-            or (limits.max_age is not None and now - self.opened >= limits.max_age)
-            or now - self.idle_since >= limits.max_idle
-        )
+        return self.spent(now, limits) or now - self.idle_since >= limits.max_idle
 
 
 class Roster(NamedTuple):

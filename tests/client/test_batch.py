@@ -448,6 +448,16 @@ async def test_no_connection_carries_more_than_it_may() -> None:
             assert counts == [7, 7, 7, 7, 2]
 
 
+@in_virtual_time
+async def test_no_connection_carries_messages_longer_than_it_may() -> None:
+    slow = script(CONTENT=(1, OK))
+    async with serving(slow) as server, server.client(max_age=2.5) as client:
+        results = await collect(client, letters(7), connections=1)
+        assert told(results) == ["ACCEPTED"] * 7
+        # The third is begun before the second is taken.
+        assert [len(heard.messages) for heard in server.heard] == [4, 3]
+
+
 @everywhere
 async def test_the_source_is_read_no_further_than_the_results_are_taken() -> None:
     taken = 0

@@ -363,8 +363,10 @@ class Session:
             self._octets = 0
             self._projected = after
             return
-        self._due = self._replies_due(self._outstanding[0].command.verb)
-        if after is not PROJECTION[before, verb]:
+        ahead = self._outstanding[0].command.verb
+        self._due = self._replies_due(ahead)
+        # RSET leads to READY from wherever it may be said: nothing behind it changes.
+        if after is not PROJECTION[before, verb] and ahead is not verbs.RSET:
             self._project()
 
     def _project(self) -> None:
