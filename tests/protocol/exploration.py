@@ -137,6 +137,9 @@ class Product:
         session._accepted = configuration.accepted
         session._due = configuration.due
         session._pipelining = configuration.pipelining
+        session.may_continue = configuration.state is not State.CLOSED and (
+            not session._outstanding or session._group_may_grow
+        )
         return session
 
     def steps(self, before: Configuration) -> Iterator[Step]:

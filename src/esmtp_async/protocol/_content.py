@@ -104,15 +104,13 @@ class MailData:
         self._canonical = Canonicalizer()
         #: The canonical octets; empty for a stream.
         self.octets = canonical(octets)
+        #: Octets as SIZE counts them: CRLFs in, stuffed dots out (RFC 1870 §5); None
+        #: for a stream.
+        self.size: int | None = len(self.octets) if blocks is None else None
         self._streamed = blocks is not None
         self._blocks = None if blocks is None else aiter(blocks)
         self._pending = b""  # canonical octets of the stream not given out yet
         self._position = 0
-
-    @property
-    def size(self) -> int | None:
-        """Octets as SIZE counts them: CRLFs in, stuffed dots out (RFC 1870 §5)."""
-        return None if self._streamed else len(self.octets)
 
     @cached_property
     def is_8bit(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from esmtp_async.protocol._replies import Reply
 
@@ -19,6 +19,10 @@ class Outcome(Enum):
     NOT_SENT = "not sent"
     #: The end of the mail data was on its way and no reply came (RFC 1047).
     UNKNOWN = "unknown"
+
+    if not TYPE_CHECKING:
+        # Enum hashes in Python code; members are singletons, so identity does.
+        __hash__ = object.__hash__
 
 
 # By these names they are found ten times as fast in Python 3.11 as by the class.
@@ -60,6 +64,10 @@ class Stage(Enum):
     COMMAND = "command"
     #: QUIT.
     QUIT = "quit"
+
+    if not TYPE_CHECKING:
+        # Enum hashes in Python code; members are singletons, so identity does.
+        __hash__ = object.__hash__
 
 
 class RecipientResult(NamedTuple):

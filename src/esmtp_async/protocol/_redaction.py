@@ -42,16 +42,15 @@ class Redaction:
 
     def __init__(self) -> None:
         self._secrets: list[bytes] = []
-
-    def __bool__(self) -> bool:
-        """Tell whether there is anything to take out."""
-        return bool(self._secrets)
+        #: Whether there is anything to take out.
+        self.is_needed: bool = False
 
     def add(self, secrets: Iterable[bytes]) -> None:
         """Take these out too, from now on."""
         known = {*self._secrets, *(s for s in secrets if len(s) >= _SHORTEST)}
         # A whole is taken out before its parts would be.
         self._secrets = sorted(known, key=len, reverse=True)
+        self.is_needed = bool(self._secrets)
 
     def __call__(self, line: bytes) -> bytes:
         """Give a line without them; there is no LF in a line, so it marks the place."""

@@ -131,6 +131,8 @@ class Session:
         self._accepted = 0
         self._due = 1  # replies the head of the queue still waits for
         self._unfinished = False  # the mail data at its end are not all sent
+        #: Whether any command at all may follow what is on its way.
+        self.may_continue: bool = False
 
     @property
     def state(self) -> State:
@@ -191,20 +193,6 @@ class Session:
             and (self._state, verbs.RSET) in SENDABLE
         )
 
-    @property
-    def may_continue(self) -> bool:
-        """Whether any command at all may follow what is on its way."""
-        if self._state is states.CLOSED:
-            return False
-        if self._unfinished or not self._outstanding:
-            return True
-        return (
-            self._pipelining
-            and self._outstanding[-1].command.verb in GROUPABLE
-            and len(self._outstanding) < self._window
-            and self._octets < WINDOW_OCTETS
-        )
-
     def may_send(self, command: Command) -> bool:
         """Tell whether `send` would take the command now."""
         if self._unfinished:
@@ -236,12 +224,23 @@ class Session:
                 self._redaction.add(command.secrets)
             self._projected = PROJECTION[self._projected, command.verb]
         self._unfinished = command.more
+        self.may_continue = command.more or self._group_may_grow
         if not self._due:
             # LMTP, and the lone dot for no recipient: no reply will come, and
             # there is no telling one that does (RFC 2033 §4.2).
             self._outstanding.clear()
             self._close()
         return command.wire
+
+    @property
+    def _group_may_grow(self) -> bool:
+        """Whether a command may follow the last one before that is answered."""
+        return (
+            self._pipelining
+            and self._outstanding[-1].command.verb in GROUPABLE
+            and len(self._outstanding) < self._window
+            and self._octets < WINDOW_OCTETS
+        )
 
     def in_doubt(self, owner: Owner) -> bool:
         """Tell whether an owner's message may have been taken without our knowing.
@@ -269,7 +268,9 @@ class Session:
             return LOST if self._outstanding else CLOSED
         reply = None
         try:
-            reply = self._reader.next_reply(self._max_line)
+            head = self._outstanding[0] if self._outstanding else None
+            longest = REPLY_LINES.get(head.command.verb, MAX_LINE) if head else MAX_LINE
+            reply = self._reader.next_reply(longest)
             if reply is not None:
                 return self._take(reply)
         except RemoteProtocolError as error:
@@ -299,6 +300,7 @@ class Session:
         self._extensions = Extensions()
         self._pipelining = False
         self._state = self._projected = states.GREETED
+        self.may_continue = True
 
     def abort(self) -> None:
         """Note that nothing more will be said; what is on its way stays told."""
@@ -307,7 +309,7 @@ class Session:
     def _take(self, reply: Reply) -> Replied:
         """Let the reply answer the head of the queue, and change the state."""
         challenge = reply.lines
-        if self._redaction:
+        if self._redaction.is_needed:
             reply = Reply(reply.code, tuple(map(self._redaction, reply.lines)))
         severity = reply.severity
         outstanding = self._outstanding
@@ -362,9 +364,11 @@ class Session:
         if not self._outstanding:
             self._octets = 0
             self._projected = after
+            self.may_continue = True
             return
+        self.may_continue = self._unfinished or self._group_may_grow
         ahead = self._outstanding[0].command.verb
-        self._due = self._replies_due(ahead)
+        self._due = self._replies_due(ahead) if self.lmtp else 1
         # RSET leads to READY from wherever it may be said: nothing behind it changes.
         if after is not PROJECTION[before, verb] and ahead is not verbs.RSET:
             self._project()
@@ -390,15 +394,9 @@ class Session:
             lenient_eol=self._lenient_reply_eol, redaction=self._redaction
         )
 
-    @property
-    def _max_line(self) -> int:
-        """The longest line that the reply which comes next may have."""
-        if not self._outstanding:
-            return MAX_LINE
-        return REPLY_LINES.get(self._outstanding[0].command.verb, MAX_LINE)
-
     def _close(self) -> None:
         self._state = self._projected = states.CLOSED
+        self.may_continue = False
 
     def _violate(self, problem: str) -> NoReturn:
         self._close()
