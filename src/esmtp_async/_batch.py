@@ -24,7 +24,7 @@ from anyio.abc import TaskGroup
 from esmtp_async._carrier import Carrier, Carriers
 from esmtp_async._delivery import Delivery
 from esmtp_async._desk import Desk, Finished, Job
-from esmtp_async._messages import Outgoing, Recipients, Sendable, SendOptions, prepare
+from esmtp_async._messages import NO_OPTIONS, Outgoing, Recipients, Sendable, prepare
 from esmtp_async._pace import Pace
 from esmtp_async._pool import Pool
 from esmtp_async._receipts import SendResult
@@ -58,7 +58,6 @@ _END: Final = _End.END
 
 #: Messages under way at once on a connection, unless told otherwise.
 WINDOW: Final = 20
-_PLAIN: Final = SendOptions()
 
 
 class GivenUp(Exception):
@@ -218,7 +217,7 @@ async def _outgoing(entry: Entry) -> Outgoing:
         msg = f"a tuple of {len(entry)} is not (message, sender, recipients)"
         raise InvalidInput(msg)
     try:
-        return await prepare(*addressed, _PLAIN)
+        return await prepare(*addressed, NO_OPTIONS)
     except SMTPError:
         raise
     except Exception as error:

@@ -27,6 +27,7 @@ from esmtp_async._dialer import Dialer
 from esmtp_async._endpoint import Security
 from esmtp_async._events import Event, MessageFinished, Observer
 from esmtp_async._messages import (
+    NO_OPTIONS,
     Outgoing,
     Recipients,
     Sendable,
@@ -242,7 +243,7 @@ class SMTPClient:
         if timeout is not None:
             check_seconds("timeout", timeout)
         check_type("all_or_nothing", all_or_nothing, bool)
-        options = SendOptions() if options is None else options
+        options = NO_OPTIONS if options is None else options
         deadline = math.inf if timeout is None else anyio.current_time() + timeout
         outgoing: Outgoing | None = None
         with _until(deadline):

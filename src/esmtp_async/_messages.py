@@ -118,6 +118,10 @@ class SendOptions:
         return tuple(parameters)
 
 
+#: Nothing beside the message.
+NO_OPTIONS: Final = SendOptions()
+
+
 class Outgoing:
     """A message ready to be sent: who it is from and for, and its octets."""
 

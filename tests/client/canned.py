@@ -43,7 +43,7 @@ class Canned(ByteStream):
             replies = _TAKEN * ends + (_OK * 2 + _GO) * envelopes
         self._replies.append(replies)
 
-    async def receive(self, max_bytes: int = 65536) -> bytes:
+    async def receive(self, max_bytes: int = 65536) -> bytes:  # noqa: ARG002  # never so many
         """Give them."""
         return self._replies.pop(0)
 

@@ -68,8 +68,8 @@ async def send_many(client: SMTPClient, count: int) -> None:
 @pytest.mark.parametrize(
     ("way", "pipelining", "figure"),
     [
-        (send, "conformant", 691),
-        (send, "eager", 563),
+        (send, "conformant", 673),
+        (send, "eager", 546),
         (send_many, "conformant", 540),
         (send_many, "eager", 470),
     ],
