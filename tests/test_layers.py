@@ -30,7 +30,8 @@ LAYERS: Final = """
     protocol._transaction
     protocol._series
     protocol
-    _timeouts _events _endpoint _attempts _sockets
+    _timeouts _events _endpoint _attempts _deadline
+    _sockets
     _transport
     _tls
     _headers

@@ -16,6 +16,7 @@ from anyio import to_thread
 from anyio.abc import ByteStream
 
 from esmtp_async import _transport
+from esmtp_async._deadline import Deadline
 from esmtp_async._events import (
     CommandSent,
     ConnectionClosed,
@@ -48,9 +49,6 @@ _numbers: Final = itertools.count(1)
 #: Seconds to hear why a server hung up on us while we wrote.
 _LAST_WORDS: Final = 1.0
 
-
-#: Seconds by which a deadline may be early: to move it costs more than to look.
-_SLACK: Final = 0.01
 
 #: Does the TLS handshake over a stream.
 Upgrade = Callable[[ByteStream], Awaitable[ByteStream]]
@@ -97,7 +95,7 @@ class Connection:
         self._uploading = False
         self._overheard = False  # what `_converse` has not looked at yet
         self._stage = Stage.GREETING
-        self._scope = anyio.CancelScope()
+        self._deadline = Deadline()
         self._timed = False  # the deadline is already that of the reply awaited
 
     def _talk_over(self, stream: ByteStream) -> None:
@@ -158,6 +156,7 @@ class Connection:
         if not self._open:
             return
         self._open = False
+        self._deadline.close()
         session = self.session
         # In order: between transactions, and once QUIT was said.
         orderly = not self._poisoned and (
@@ -179,9 +178,13 @@ class Connection:
         return self._open and _transport.is_quiet(self._stream)
 
     async def _in_time(self, converse: Callable[[], Awaitable[None]]) -> None:
-        with anyio.CancelScope() as self._scope:
-            await converse()
-        if self._scope.cancelled_caught:
+        with anyio.CancelScope() as scope:
+            self._deadline.bind(scope)
+            try:
+                await converse()
+            finally:
+                self._deadline.release()
+        if scope.cancelled_caught:
             raise self._timeout()
 
     async def _converse(self) -> None:
@@ -382,9 +385,7 @@ class Connection:
         """Begin a stage: note it, and set the deadline that bounds it."""
         self._stage = stage
         self._timed = False
-        deadline = anyio.current_time() + self._timeouts.limit(stage)
-        if not 0 <= deadline - self._scope.deadline < _SLACK:
-            self._scope.deadline = deadline
+        self._deadline.move(self._timeouts.limit(stage))
 
     @property
     def _stage_reached(self) -> Stage:

@@ -19,6 +19,8 @@ import anyio
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
+from esmtp_async._deadline import running_loop
+
 #: Octets of one read, at most.
 _BLOCK: Final = 65536
 
@@ -31,14 +33,7 @@ def in_charge() -> bool:
     It can watch over sockets, which asyncio's other one (Windows) cannot. uvloop and
     trio make anyio's own streams cheap enough.
     """
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    # Trio may be the guest of such a loop, and is then in no task of it.
-    return isinstance(loop, asyncio.SelectorEventLoop) and (
-        asyncio.current_task() is not None
-    )
+    return isinstance(running_loop(), asyncio.SelectorEventLoop)
 
 
 class SocketByteStream(ByteStream):
