@@ -196,7 +196,8 @@ async def prepare(
         octets = await _made(flatten, weight(message))
         named = octets.message_id
     elif isinstance(message, _WHOLE):
-        octets = await _made(partial(_whole, message), len(message))
+        text = message if isinstance(message, str) else bytes(message)
+        octets = await _made(partial(_whole, text), len(text))
         if sender is None or recipients is None:
             header = Header.of_octets(octets.octets)
         named = message_id(octets.octets)
@@ -216,8 +217,8 @@ async def _made(make: Callable[[], _T], size: int) -> _T:
     return make() if size < _LARGE else await _off_the_loop(make)
 
 
-def _whole(message: str | bytes | bytearray | memoryview) -> MailData:
-    data = MailData(_encode(message) if isinstance(message, str) else bytes(message))
+def _whole(text: str | bytes) -> MailData:
+    data = MailData(_encode(text) if isinstance(text, str) else text)
     data.is_8bit  # noqa: B018  # is looked for here, once
     return data
 
