@@ -20,6 +20,7 @@ import anyio
 from benchmarks import memory
 from benchmarks.jobs import HOST, NAME, SENDER, Job
 from benchmarks.processes import output
+from benchmarks.sinks import Sink, all_arrive
 from benchmarks.worker import LOOPS
 from esmtp_async import SMTPClient
 
@@ -42,9 +43,10 @@ class Passage(NamedTuple):
         return self.raw / self.client
 
 
-def send_file(port: int, loop: str, form: str, file: Path) -> Passage:
+def send_file(sink: Sink, loop: str, form: str, file: Path) -> Passage:
     """Send a file in a process of its own."""
-    return Passage(**json.loads(output("content", port, loop, form, file)))
+    with all_arrive(sink, form, messages=3, octets=2 * file.stat().st_size):
+        return Passage(**json.loads(output("content", sink.port, loop, form, file)))
 
 
 def blocks(file: Path) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ import anyio
 from benchmarks import memory
 from benchmarks.jobs import HOST, NAME, SENDER, Job
 from benchmarks.processes import output
-from benchmarks.sinks import Sink, far_away
+from benchmarks.sinks import Sink, all_arrive, far_away
 from benchmarks.worker import LOOPS
 from esmtp_async import SMTPClient
 
@@ -39,12 +39,12 @@ def hold(sink: Sink, count: int, loop: str) -> Held:
     Raises:
         RuntimeError: if it opened fewer.
     """
+    opened = FEW + 2 * count
     before = sink.figures().connections
-    with far_away(sink.port, 0.3) as port:
+    with far_away(sink.port, 0.3) as port, all_arrive(sink, "idle", opened):
         held = Held(**json.loads(output("idle", port, count, loop)))
-    opened = sink.figures().connections - before
-    if opened != FEW + 2 * count:
-        msg = f"{opened} connections were opened, not {FEW + 2 * count}"
+    if sink.figures().connections - before != opened:
+        msg = f"messages shared a connection: not {opened} were opened"
         raise RuntimeError(msg)
     return held
 

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from benchmarks.jobs import HOST, NAME, SENDER, Job, Sample
 from benchmarks.processes import PATIENCE, output
-from benchmarks.sinks import SBIN, Sink
+from benchmarks.sinks import SBIN, Sink, all_arrive
 from esmtp_async import SMTPClient
 
 #: Octets of the header that smtp-source puts before what it is asked for.
@@ -31,27 +31,15 @@ class Peer(NamedTuple):
     #: Says why it cannot; nothing if it can.
     missing: Callable[[], str] = str
 
-
-class Lost(Exception):
-    """Not every message arrived, or more did."""
+    def __repr__(self) -> str:
+        """Show its name."""
+        return self.name
 
 
 def measure(peer: Peer, sink: Sink, job: Job) -> Sample:
-    """Let a peer do a job; give what a message cost, once all have arrived.
-
-    Raises:
-        Lost: if they have not.
-    """
-    before = sink.figures().messages
-    sample = peer.work(job)
-    deadline = time.monotonic() + 5
-    while (
-        arrived := sink.figures().messages - before
-    ) < job.sent and time.monotonic() < deadline:
-        time.sleep(0.01)
-    if arrived != job.sent:
-        msg = f"{peer.name}: {arrived} of {job.sent} messages arrived"
-        raise Lost(msg)
+    """Let a peer do a job; give what a message cost, once all have arrived."""
+    with all_arrive(sink, peer.name, job.sent):
+        sample = peer.work(job)
     return sample.each(job.count)
 
 

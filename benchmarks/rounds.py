@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Generic, TypeVar
 
@@ -35,9 +35,17 @@ class Rounds(Generic[Key]):
         """Tell whether it took part."""
         return key in self._samples
 
+    def __iter__(self) -> Iterator[Key]:
+        """Give those that took part, in their order."""
+        return iter(self._samples)
+
     def median(self, key: Key, figure: Figure) -> float:
         """Give the median of a figure."""
         return median(map(figure, self._samples[key]))
+
+    def least(self, key: Key, figure: Figure) -> float:
+        """Give the least of a figure: what the machine does beside only adds to it."""
+        return min(map(figure, self._samples[key]))
 
     def ratio(self, key: Key, base: Key, figure: Figure) -> float:
         """Compare two within each round; give the median of the ratios."""
@@ -52,7 +60,7 @@ def run(
     samples: dict[Key, list[Sample]] = {key: [] for key in keys}
     for number in range(count):
         for key, taken in samples.items():
-            note(f"round {number + 1} of {count}: {_name(key)}")
+            note(f"round {number + 1} of {count}: {key}")
             taken.append(measure(key))
     return Rounds(samples)
 
@@ -66,7 +74,3 @@ def note(what: str) -> None:
     """Tell the person in front of the screen how far it is."""
     print(f"  {what}", file=sys.stderr, flush=True)
 
-
-def _name(key: object) -> str:
-    parts = key if isinstance(key, tuple) and not isinstance(key, Peer) else (key,)
-    return ", ".join(part.name if isinstance(part, Peer) else str(part) for part in parts)

@@ -38,6 +38,34 @@ class Sink(NamedTuple):
     figures: Callable[[], Figures]
 
 
+class Lost(Exception):
+    """Not everything that was sent arrived, or more did."""
+
+
+@contextmanager
+def all_arrive(
+    sink: Sink, who: str, messages: int, octets: int = 0, patience: float = 5.0
+) -> Iterator[None]:
+    """See that so many messages arrive, and at least so many octets.
+
+    The last of them may come a moment after the client is gone.
+
+    Raises:
+        Lost: if they do not.
+    """
+    before = sink.figures()
+    yield
+    deadline = time.monotonic() + patience
+    while (after := sink.figures()).messages < before.messages + messages:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+    arrived = after.messages - before.messages
+    if arrived != messages or after.octets - before.octets < octets:
+        msg = f"{who}: {arrived} of {messages} messages arrived whole"
+        raise Lost(msg)
+
+
 @contextmanager
 def own_sink() -> Iterator[Sink]:
     """Run the one of this package: PIPELINING, CHUNKING, 8BITMIME."""

@@ -1,8 +1,8 @@
 """Round trips a message, counted by the clock.
 
-What a message takes over a longer line, less what it takes over a shorter one, is
-proportional to the difference of the two lines alone: whatever else takes time is the
-same in both.
+What a message takes over a longer line, less what it takes over a shorter one, grows
+with the difference of the two lines alone: whatever else takes time is the same in both,
+but for what the machine does beside, so the least of some rounds is taken.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def count(peers: Iterable[Peer], recipients: Iterable[int], rounds: int) -> Trip
         )
     return {
         (peer, number): trips(
-            taken.median((peer, number, NEAR), wall),
-            taken.median((peer, number, FAR), wall),
+            taken.least((peer, number, NEAR), wall),
+            taken.least((peer, number, FAR), wall),
         )
         for peer, number in pairs
     }

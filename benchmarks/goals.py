@@ -1,0 +1,104 @@
+"""What the project wants to reach, and whether it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+from typing import NamedTuple
+
+from benchmarks.content import Passage
+from benchmarks.imports import BARE, BASE, CLIENT
+from benchmarks.peers import (
+    AIOSMTPLIB,
+    SEND,
+    SEND_EAGER,
+    SEND_MANY,
+    SEND_MANY_EAGER,
+    SMTP_SOURCE,
+)
+from benchmarks.results import Results
+from benchmarks.rounds import Rounds, cpu, wall
+
+_KIB = 1 << 10
+_MB = 1_000_000
+
+
+class Goal(NamedTuple):
+    """A figure, and its bound."""
+
+    what: str
+    measured: float
+    bound: float
+    #: Whether it may not be exceeded; else not be missed.
+    most: bool = True
+    unit: str = ""
+    #: Behind the point; the bound holds for what is shown.
+    digits: int = 2
+
+    @property
+    def met(self) -> bool:
+        """Tell whether it is reached."""
+        shown = round(self.measured, self.digits)
+        return shown <= self.bound if self.most else shown >= self.bound
+
+
+def goals(results: Results) -> Iterator[Goal]:
+    """Give each that was measured."""
+    yield from _round_trips(results)
+    yield from _costs(results)
+    for form, passages in results.content.items():
+        yield from _content(form, passages)
+    for what, rounds in (("tasks", results.tasks), ("messages", results.messages)):
+        yield _flat(what, rounds)
+    yield Goal(
+        "memory of an idle connection", results.idle.resident / _KIB, 32, unit="KiB"
+    )
+    for statement in (BARE, CLIENT):
+        ratio = results.imports.ratio(statement, BASE, cpu)
+        yield Goal(f"`{statement}`, against `{BASE}`", ratio, 1.5)
+
+
+def _round_trips(results: Results) -> Iterator[Goal]:
+    bounds = ((SEND, 2.0, 1), (SEND_EAGER, 1.0, 1), (SEND_MANY, 1.0, 1))
+    for peer, bound, digits in (*bounds, (SEND_MANY_EAGER, 0.15, 2)):
+        for recipients in results.plan.recipients:
+            if (peer, recipients) in results.trips:
+                yield Goal(
+                    f"round trips of {peer}, to {recipients}",
+                    results.trips[peer, recipients],
+                    bound,
+                    digits=digits,
+                )
+
+
+def _costs(results: Results) -> Iterator[Goal]:
+    against_c = results.costs.rounds
+    for peer, bound in ((SEND, 0.45), (SEND_MANY, 0.25)):
+        if peer in against_c:
+            ratio = against_c.ratio(peer, AIOSMTPLIB, cpu)
+            yield Goal(f"CPU of {peer}, against aiosmtplib", ratio, bound)
+    if SEND_MANY in against_c and SMTP_SOURCE in against_c:
+        rate = against_c.ratio(SMTP_SOURCE, SEND_MANY, wall)
+        what = f"messages a second of {SEND_MANY}, against smtp-source"
+        yield Goal(what, rate, 1.0, most=False)
+    chunking = results.chunking.rounds
+    if SEND_MANY_EAGER in chunking:
+        ratio = chunking.ratio(SEND_MANY_EAGER, AIOSMTPLIB, cpu)
+        yield Goal(f"CPU of {SEND_MANY_EAGER}, against aiosmtplib", ratio, 0.10)
+
+
+def _content(form: str, passages: list[Passage]) -> Iterator[Goal]:
+    share = median(passage.ratio for passage in passages)
+    yield Goal(f"throughput from {form}, against a raw socket", share, 0.5, most=False)
+    for what, figure, bound, unit in (
+        ("memory for", [passage.memory / _MB for passage in passages], 4.0, "MB"),
+        ("loop kept by", [passage.blocked * 1000 for passage in passages], 20.0, "ms"),
+    ):
+        yield Goal(f"{what} {form}", median(figure), bound, unit=unit, digits=1)
+
+
+def _flat(what: str, rounds: Rounds[int]) -> Goal:
+    numbers = list(rounds)
+    ratio = rounds.ratio(numbers[-1], numbers[0], cpu)
+    few, many = f"{numbers[0]:,}", f"{numbers[-1]:,}"
+    return Goal(f"CPU a message, {many} {what} against {few}", ratio, 1.1)
