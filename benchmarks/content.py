@@ -111,9 +111,7 @@ class Watch:
             self.longest = max(self.longest, time.perf_counter() - begun - _TICK)
 
 
-async def by_client(
-    port: int, message: Path | Iterator[bytes], raw: float
-) -> Passage:
+async def by_client(port: int, message: Path | Iterator[bytes], raw: float) -> Passage:
     """Send it by `send`."""
     job = Job(port, 0)
     watch = Watch()

@@ -21,7 +21,6 @@ from benchmarks.sinks import Sink, all_arrive, far_away
 from benchmarks.worker import LOOPS
 from esmtp_async import SMTPClient
 
-
 #: Connections that are opened first.
 FEW: Final = 5
 
@@ -61,9 +60,7 @@ async def pool(port: int, count: int, *, traced: bool) -> float:
     ) as client:
 
         async def send() -> None:
-            await client.send(
-                job.message, sender=SENDER, recipients=job.forward_paths
-            )
+            await client.send(job.message, sender=SENDER, recipients=job.forward_paths)
 
         gc.collect()
         held = memory.resident()
@@ -73,7 +70,9 @@ async def pool(port: int, count: int, *, traced: bool) -> float:
             for _ in range(count):
                 group.start_soon(send)
         gc.collect()
-        holds = tracemalloc.get_traced_memory()[0] if traced else memory.resident() - held
+        holds = (
+            tracemalloc.get_traced_memory()[0] if traced else memory.resident() - held
+        )
         tracemalloc.stop()
         return holds / count
 

@@ -22,7 +22,9 @@ _HEAD: Final = (
     "Content-Type: text/plain; charset=us-ascii\r\n"
     "\r\n"
 ).encode()
-_LINE: Final = b"Seventy octets of what people tell each other, week in and week out..\r\n"
+_LINE: Final = (
+    b"Seventy octets of what people tell each other, week in and week out..\r\n"
+)
 
 
 class Job(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import platform
 import shutil
@@ -25,14 +25,13 @@ _PROGRAMS = {
 
 def described() -> str:
     """Give the lines that name the machine and the versions."""
-    today = datetime.datetime.now(datetime.UTC).date()
-    return "\n".join(
-        (
-            f"* {today:%-d %B %Y}, {_processor()}, {os.cpu_count()} processors,",
-            f"  {platform.system()} {platform.release()}, "
-            f"{platform.python_implementation()} {platform.python_version()}",
-            f"* {', '.join(versions())}",
-        )
+    today = dt.datetime.now(dt.UTC).date()
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    system = f"{platform.system()} {platform.release()}"
+    return (
+        f"* {today:%-d %B %Y}, {_processor()}, {os.cpu_count()} processors,\n"
+        f"  {system}, {python}\n"
+        f"* {', '.join(versions())}"
     )
 
 

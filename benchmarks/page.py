@@ -23,21 +23,25 @@ from benchmarks.peers import (
 from benchmarks.results import Results
 from benchmarks.rounds import cpu, wall
 
+#: The pictures, beside the page.
+LATENCY = "performance-latency.svg"
+WINDOW = "performance-window.svg"
+
 _MILLION = 1_000_000
 
 
 def parts(results: Results) -> dict[str, Callable[[], str]]:
     """Give what makes each part of the page."""
     makers = {
-        "latency": lambda _: picture(LATENCY),
-        "window": lambda results: picture(WINDOW) if results.rates else "",
         "machine": _machine,
         "goals": _goals,
         "round trips": _round_trips,
         "cold": _cold,
+        "latency": _latency,
         "cpu": _cpu,
         "chunking": _chunking,
         "throughput": _throughput,
+        "window": _window,
         "content": _content,
         "scale": _scale,
         "idle": _idle,
@@ -95,6 +99,16 @@ def _cold(results: Results) -> str:
             for way, figures in results.cold.items()
         ],
     )
+
+
+def _latency(_results: Results) -> str:
+    return f"![What a message takes over lines of several lengths]({LATENCY})"
+
+
+def _window(results: Results) -> str:
+    if not results.rates:
+        return "Without `send_many` there is no window to measure."
+    return f"![Messages a second, for several windows]({WINDOW})"
 
 
 def _cpu(results: Results) -> str:

@@ -144,7 +144,11 @@ class Nodemailer:
             "raw": job.message.decode(),
         }
         done = subprocess.run(
-            ["node", str(Path(__file__).with_name("nodemailer.cjs")), json.dumps(wanted)],
+            [
+                "node",
+                str(Path(__file__).with_name("nodemailer.cjs")),
+                json.dumps(wanted),
+            ],
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -174,7 +178,9 @@ SEND_MANY: Final = _ours("send_many")
 SEND_MANY_EAGER: Final = _ours("send_many, eager")
 AIOSMTPLIB: Final = _theirs("aiosmtplib")
 SMTP_SOURCE: Final = Peer(
-    "smtp-source (C)", partial(_program, _smtp_source), partial(_no_program, "smtp-source")
+    "smtp-source (C)",
+    partial(_program, _smtp_source),
+    partial(_no_program, "smtp-source"),
 )
 
 #: Those that send ahead of the replies, and so are measured by the stream.

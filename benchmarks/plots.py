@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.line import USUAL, Curve
+from benchmarks.page import LATENCY, WINDOW
 from benchmarks.peers import AIOSMTPLIB, OURS, SEND, SEND_MANY, SEND_MANY_EAGER, Peer
 from benchmarks.results import Results
 
@@ -42,12 +43,12 @@ _STYLE: Final = {
 
 def draw(results: Results, folder: Path) -> None:
     """Draw what was measured, one file a picture."""
-    with _picture(folder / "performance-latency.svg") as axes:
+    with _picture(folder / LATENCY) as axes:
         axes.set_xlabel("round-trip time, ms")
         axes.set_ylabel("ms a message, to three recipients")
         _lines(axes, results.latency)
     if results.rates:
-        with _picture(folder / "performance-window.svg") as axes:
+        with _picture(folder / WINDOW) as axes:
             axes.set_xlabel("messages on their way at once (window)")
             axes.set_ylabel(f"messages a second, {USUAL * 1000:.0f} ms away")
             _window(axes, results)

@@ -46,7 +46,10 @@ def join(client: socket.socket, port: int, delay: float) -> None:
     for source, target in ((client, server), (server, client)):
         target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         line: queue.SimpleQueue[Parcel] = queue.SimpleQueue()
-        for end, arguments in ((put_in, (source, line, delay)), (let_out, (line, target))):
+        for end, arguments in (
+            (put_in, (source, line, delay)),
+            (let_out, (line, target)),
+        ):
             threading.Thread(target=end, args=arguments, daemon=True).start()
 
 

@@ -73,4 +73,3 @@ def present(peers: Iterable[Peer]) -> tuple[Peer, ...]:
 def note(what: str) -> None:
     """Tell the person in front of the screen how far it is."""
     print(f"  {what}", file=sys.stderr, flush=True)
-

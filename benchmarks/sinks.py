@@ -70,9 +70,7 @@ def all_arrive(
 def own_sink() -> Iterator[Sink]:
     """Run the one of this package: PIPELINING, CHUNKING, 8BITMIME."""
     with servant("sink") as process:
-        yield Sink(
-            int(process.hear()), lambda: Figures(**json.loads(process.ask()))
-        )
+        yield Sink(int(process.hear()), lambda: Figures(**json.loads(process.ask())))
 
 
 @contextmanager

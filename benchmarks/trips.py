@@ -1,8 +1,8 @@
 """Round trips a message, counted by the clock.
 
 What a message takes over a longer line, less what it takes over a shorter one, grows
-with the difference of the two lines alone: whatever else takes time is the same in both,
-but for what the machine does beside, so the least of some rounds is taken.
+with the difference of the two lines alone. Whatever else takes time is the same in
+both, but for what the machine does beside: so the least of some rounds is taken.
 """
 
 from __future__ import annotations
