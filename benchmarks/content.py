@@ -122,12 +122,12 @@ async def by_client(port: int, message: Path | Iterator[bytes], raw: float) -> P
         await send(job.message)
         memory.forget_peak()
         held = memory.resident()
+        begun = time.perf_counter()
         async with anyio.create_task_group() as group:
             group.start_soon(watch.look)
-            begun = time.perf_counter()
             await send(message)
-            took = time.perf_counter() - begun
             group.cancel_scope.cancel()
+        took = time.perf_counter() - begun
         return Passage(raw, took, memory.peak() - held, watch.longest)
 
 

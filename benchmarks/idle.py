@@ -40,7 +40,7 @@ def hold(sink: Sink, count: int, loop: str) -> Held:
     """
     opened = FEW + 2 * count
     before = sink.figures().connections
-    with far_away(sink.port, 0.3) as port, all_arrive(sink, "idle", opened):
+    with far_away(sink.port, 0.1) as port, all_arrive(sink, "idle", opened):
         held = Held(**json.loads(output("idle", port, count, loop)))
     if sink.figures().connections - before != opened:
         msg = f"messages shared a connection: not {opened} were opened"

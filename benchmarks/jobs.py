@@ -32,7 +32,7 @@ class Job(NamedTuple):
 
     port: int
     #: How many are measured.
-    count: int
+    messages: int
     #: How many go ahead of them, over the same connection; an even number.
     warm: int = 10
     recipients: int = 1
@@ -46,7 +46,7 @@ class Job(NamedTuple):
     @property
     def sent(self) -> int:
         """How many messages arrive in all."""
-        return self.count + self.warm
+        return self.messages + self.warm
 
     @property
     def forward_paths(self) -> list[str]:
@@ -85,9 +85,9 @@ class Sample(NamedTuple):
         """Give what has passed between two readings."""
         return Sample(self.cpu - earlier.cpu, self.wall - earlier.wall)
 
-    def each(self, count: int) -> Sample:
+    def each(self, messages: int) -> Sample:
         """Give the share of one message."""
-        return Sample(self.cpu / count, self.wall / count)
+        return Sample(self.cpu / messages, self.wall / messages)
 
     def dumps(self) -> str:
         """Give it as JSON."""

@@ -23,7 +23,7 @@ async function main() {
   await batch(job.warm);
   const cpu = process.cpuUsage();
   const wall = performance.now();
-  await batch(job.count);
+  await batch(job.messages);
   const used = process.cpuUsage(cpu);
   const seconds = (performance.now() - wall) / 1e3;
   console.log(

@@ -40,7 +40,7 @@ def measure(peer: Peer, sink: Sink, job: Job) -> Sample:
     """Let a peer do a job; give what a message cost, once all have arrived."""
     with all_arrive(sink, peer.name, job.sent):
         sample = peer.work(job)
-    return sample.each(job.count)
+    return sample.each(job.messages)
 
 
 def _library(name: str, loop: str, job: Job) -> Sample:
@@ -65,10 +65,10 @@ def _program(command: Callable[[Job, Path], Sequence[str]], job: Job) -> Sample:
     Half of the messages ahead go in each run, so starting, connecting and ending
     cancel out.
     """
-    short = job._replace(count=job.warm // 2)
+    short = job._replace(messages=job.warm // 2)
     first, second = (
         _cost(command, each)
-        for each in (short, short._replace(count=job.count + short.count))
+        for each in (short, short._replace(messages=job.messages + short.messages))
     )
     return second.since(first)
 
@@ -90,7 +90,7 @@ def _smtp_source(job: Job, _folder: Path) -> list[str]:
     return [
         shutil.which("smtp-source", path=SBIN) or "",
         *("-4", "-d", "-M", NAME, "-f", SENDER, "-t", job.forward_paths[0]),
-        *("-r", str(job.recipients), "-m", str(job.count)),
+        *("-r", str(job.recipients), "-m", str(job.messages)),
         *("-l", str(job.size - _HEADER_OF_SMTP_SOURCE), f"{HOST}:{job.port}"),
     ]
 
@@ -104,7 +104,7 @@ def _curl(job: Job, folder: Path) -> list[str]:
         *(f'mail-rcpt = "{path}"' for path in job.forward_paths),
         f'upload-file = "{message}"',
     ]
-    config.write_text("\nnext\n".join(["\n".join(each)] * job.count), "utf-8")
+    config.write_text("\nnext\n".join(["\n".join(each)] * job.messages), "utf-8")
     return ["curl", "--silent", "--show-error", "--config", str(config)]
 
 

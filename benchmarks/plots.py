@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
-from matplotlib import cycler, rc_context
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,28 +17,31 @@ from benchmarks.peers import AIOSMTPLIB, OURS, SEND, SEND_MANY, SEND_MANY_EAGER,
 from benchmarks.results import Results
 
 _GREY: Final = "#808890"
-_STYLE: Final = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "esmtp_async",
-    "font.size": 10,
-    "text.color": _GREY,
-    "axes.edgecolor": _GREY,
-    "axes.labelcolor": _GREY,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": _GREY,
-    "ytick.color": _GREY,
-    "grid.color": _GREY,
-    "grid.alpha": 0.3,
-    "axes.grid": True,
-    "legend.frameon": False,
-    "axes.prop_cycle": cycler(
-        color=[
-            *("#2f81f7", "#d1701f", "#2da44e", "#a371f7"),
-            *("#db61a2", "#b08800", "#1b9aaa", "#e5534b"),
-        ]
-    ),
-}
+#: Legible on either ground.
+_COLOURS: Final = (
+    *("#2f81f7", "#d1701f", "#2da44e", "#a371f7", "#db61a2", "#b08800", "#1b9aaa"),
+    *("#e5534b", "#6e9a44", "#808890"),
+)
+
+
+def _style() -> AbstractContextManager[None]:
+    return rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "esmtp_async",
+            "text.color": _GREY,
+            "axes.edgecolor": _GREY,
+            "axes.labelcolor": _GREY,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "xtick.color": _GREY,
+            "ytick.color": _GREY,
+            "grid.color": _GREY,
+            "grid.alpha": 0.3,
+            "axes.grid": True,
+            "legend.frameon": False,
+        }
+    )
 
 
 def draw(results: Results, folder: Path) -> None:
@@ -55,12 +58,13 @@ def draw(results: Results, folder: Path) -> None:
 
 
 def _lines(axes: Axes, latency: Mapping[Peer, Curve]) -> None:
-    for peer, curve in latency.items():
+    for (peer, curve), colour in zip(latency.items(), _COLOURS, strict=False):
         ours = peer in OURS
         axes.plot(
             [length * 1000 for length, _ in curve],
             [seconds * 1000 for _, seconds in curve],
             label=plain(peer),
+            color=colour,
             marker="o",
             markersize=3,
             linewidth=2.2 if ours else 1.2,
@@ -72,11 +76,13 @@ def _lines(axes: Axes, latency: Mapping[Peer, Curve]) -> None:
 def _window(axes: Axes, results: Results) -> None:
     """Draw the stream with a window, and how fast the others are without."""
     windows, rates = zip(*results.rates, strict=True)
-    axes.plot(windows, rates, label=plain(SEND_MANY_EAGER), marker="o", linewidth=2.2)
-    for peer in (SEND_MANY, SEND, AIOSMTPLIB):
+    colour, *others = _COLOURS
+    label = plain(SEND_MANY_EAGER)
+    axes.plot(windows, rates, label=label, color=colour, marker="o", linewidth=2.2)
+    for peer, colour in zip((SEND_MANY, SEND, AIOSMTPLIB), others, strict=False):
         if peer in results.latency:
             rate = 1 / dict(results.latency[peer])[USUAL]
-            axes.plot(windows, [rate] * len(windows), label=plain(peer), linestyle="--")
+            axes.axhline(rate, label=plain(peer), color=colour, linestyle="--")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(windows, [str(window) for window in windows])
@@ -92,7 +98,7 @@ def plain(peer: Peer) -> str:
 @contextmanager
 def _picture(file: Path) -> Iterator[Axes]:
     """Give the axes of a new picture, and write it."""
-    with rc_context(_STYLE):
+    with _style():
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.subplots()
         yield axes

@@ -29,7 +29,7 @@ class Servant:
         """
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
-            msg = f"{self._process.args} ended"
+            msg = "a process ended that was to answer"
             raise RuntimeError(msg)
         return line.strip()
 

@@ -42,6 +42,7 @@ class Bulk(Protocol):
         ordered: bool = False,
     ) -> AbstractAsyncContextManager[AsyncIterator[Result]]:
         """Send them, and give the results as they come."""
+        raise NotImplementedError
 
 
 def _client(job: Job, pipelining: Pipelining) -> SMTPClient:

@@ -71,14 +71,14 @@ class Session:
                 end = octets.find(b"\n", at)
                 if end < 0:
                     break
-                said.append(self._obey(octets[at : end + 1]))
+                verb = octets[at : at + 4].upper()
+                said.append(self._obey(verb, octets[at : end + 1]))
                 # The line end before a dot may be that of DATA itself.
-                at = end - 1 if self._data else end + 1
+                at = end - 1 if verb == b"DATA" else end + 1
         self._pending = octets[at:]
         return b"".join(said)
 
-    def _obey(self, line: bytes) -> bytes:
-        verb = line[:4].upper()
+    def _obey(self, verb: bytes, line: bytes) -> bytes:
         if verb == b"BDAT":
             _, length, *last = line.split()
             self._chunk = int(length)

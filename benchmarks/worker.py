@@ -27,7 +27,7 @@ async def work(sender: Sender, job: Job) -> Sample:
     async with sender(job) as batch:
         await batch(job.warm)
         begun = Sample.now()
-        await batch(job.count)
+        await batch(job.messages)
         return Sample.now().since(begun)
 
 

@@ -19,7 +19,7 @@ from benchmarks.sink import Session
 from benchmarks.sinks import Lost, Sink, all_arrive, far_away, own_sink
 from benchmarks.trips import FAR, NEAR, trips
 
-BODY: Final = b"Subject: x\r\n\r\n..\r\n.x\r\n."
+BODY: Final = b"Subject: x\r\n\r\n..\r\n.x\r\n.."
 CONVERSATION: Final = (
     b"EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.test>\r\nDATA\r\n" + BODY + b"\r\n.\r\n"
     b"MAIL FROM:<>\r\nRCPT TO:<a@b.test>\r\nDATA\r\n.\r\n"
@@ -29,7 +29,7 @@ CONVERSATION: Final = (
     b"XYZ\r\nQUIT\r\n"
 )
 CODES: Final = (
-    *("250", "250", "250", "250", "250", "354", "250"),
+    *("250", "250", "250", "250", "250", "250", "354", "250"),
     *("250", "250", "354", "250"),
     *("250", "250", "250", "250", "250"),
     *("250", "250", "250", "250", "250"),
