@@ -43,10 +43,10 @@ class Passage(NamedTuple):
         return self.raw / self.client
 
 
-def send_file(sink: Sink, loop: str, form: str, file: Path) -> Passage:
-    """Send a file in a process of its own."""
+def send_file(sink: Sink, port: int, loop: str, form: str, file: Path) -> Passage:
+    """Send a file in a process of its own, by the port that leads to the sink."""
     with all_arrive(sink, form, messages=3, octets=2 * file.stat().st_size):
-        return Passage(**json.loads(output("content", sink.port, loop, form, file)))
+        return Passage(**json.loads(output("content", port, loop, form, file)))
 
 
 def blocks(file: Path) -> Iterator[bytes]:

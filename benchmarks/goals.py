@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from statistics import median
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from benchmarks.content import Passage
 from benchmarks.imports import BARE, BASE
@@ -19,8 +19,8 @@ from benchmarks.peers import (
 from benchmarks.results import Results
 from benchmarks.rounds import Rounds, cpu, wall
 
-_KIB = 1 << 10
-_MB = 1_000_000
+_KIB: Final = 1 << 10
+_MB: Final = 1_000_000
 
 
 class Goal(NamedTuple):

@@ -10,13 +10,14 @@ import subprocess
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Final
 
 from benchmarks.peers import NODEMAILER
 from benchmarks.sinks import SBIN
 
-_PACKAGES = ("esmtp-async", "anyio", "trio", "uvloop", "aiosmtplib", "smtpproto")
+_PACKAGES: Final = ("esmtp-async", "anyio", "trio", "uvloop", "aiosmtplib", "smtpproto")
 #: Program and arguments; the first line that it prints, and which word of it.
-_PROGRAMS = {
+_PROGRAMS: Final = {
     "Node.js": (("node", "--version"), 0),
     "curl": (("curl", "--version"), 1),
     "Postfix (smtp-source, smtp-sink)": (("postconf", "-d", "-h", "mail_version"), 0),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from statistics import median
+from typing import Final
 
 from benchmarks.cold import DOORS
+from benchmarks.content import Passage
 from benchmarks.costs import Cost
 from benchmarks.goals import goals
 from benchmarks.imports import BASE
@@ -24,29 +25,10 @@ from benchmarks.results import Results
 from benchmarks.rounds import cpu, wall
 
 #: The pictures, beside the page.
-LATENCY = "performance-latency.svg"
-WINDOW = "performance-window.svg"
+LATENCY: Final = "performance-latency.svg"
+WINDOW: Final = "performance-window.svg"
 
-_MILLION = 1_000_000
-
-
-def parts(results: Results) -> dict[str, Callable[[], str]]:
-    """Give what makes each part of the page."""
-    makers = {
-        "machine": _machine,
-        "goals": _goals,
-        "round trips": _round_trips,
-        "cold": _cold,
-        "latency": _latency,
-        "cpu": _cpu,
-        "chunking": _chunking,
-        "throughput": _throughput,
-        "window": _window,
-        "content": _content,
-        "scale": _scale,
-        "idle": _idle,
-    }
-    return {name: partial(make, results) for name, make in makers.items()}
+_MILLION: Final = 1_000_000
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -160,14 +142,21 @@ def _throughput(results: Results) -> str:
 
 
 def _content(results: Results) -> str:
+    def middle(
+        passages: Sequence[Passage], figure: Callable[[Passage], float]
+    ) -> float:
+        return median(map(figure, passages))
+
+    far = f"{USUAL * 1000:.0f} ms away"
     return table(
-        ("from", "throughput, raw socket = 1", "MB of memory", "loop kept, ms"),
+        ("from", "throughput, raw socket = 1", far, "MB of memory", "loop kept, ms"),
         [
             (
                 form,
-                f"{median(passage.ratio for passage in passages):.2f}",
-                f"{median(passage.memory for passage in passages) / _MILLION:.1f}",
-                f"{median(passage.blocked for passage in passages) * 1000:.1f}",
+                f"{middle(passages, lambda each: each.ratio):.2f}",
+                f"{middle(results.far_content[form], lambda each: each.ratio):.2f}",
+                f"{middle(passages, lambda each: each.memory) / _MILLION:.1f}",
+                f"{middle(passages, lambda each: each.blocked) * 1000:.1f}",
             )
             for form, passages in results.content.items()
         ],
@@ -178,7 +167,7 @@ def _scale(results: Results) -> str:
     """Set the cost of a message by how many tasks send, and how many messages."""
     rows = [
         (
-            f"{number:,} {what}",
+            f"{what}: {number:,}",
             f"{rounds.ratio(number, next(iter(rounds)), cpu):.2f}",
             f"{rounds.median(number, cpu) * _MILLION:.0f}",
         )
@@ -209,3 +198,20 @@ def _idle(results: Results) -> str:
             ),
         ],
     )
+
+
+#: What makes each part of the page.
+PARTS: Final[dict[str, Callable[[Results], str]]] = {
+    "machine": _machine,
+    "round trips": _round_trips,
+    "cold": _cold,
+    "latency": _latency,
+    "cpu": _cpu,
+    "chunking": _chunking,
+    "throughput": _throughput,
+    "window": _window,
+    "content": _content,
+    "scale": _scale,
+    "idle": _idle,
+    "goals": _goals,
+}

@@ -22,11 +22,15 @@ from benchmarks.peers import (
     Peer,
 )
 from benchmarks.rounds import Rounds, note
-from benchmarks.sinks import Sink, own_sink, smtp_sink
+from benchmarks.sinks import Sink, far_away, own_sink, smtp_sink
 from benchmarks.trips import Trips
 
 #: The loop that large content and idle connections are measured on.
 _LOOP: Final = "asyncio"
+
+
+#: How large content went, by its form.
+Passages = Mapping[str, Sequence[Passage]]
 
 
 class Plan(NamedTuple):
@@ -91,7 +95,9 @@ class Results(NamedTuple):
     latency: Mapping[Peer, Curve]
     #: Messages a second over the usual line, over the window.
     rates: Curve
-    content: Mapping[str, Sequence[Passage]]
+    content: Passages
+    #: A tenth of it, over the usual line.
+    far_content: Passages
     tasks: Rounds[int]
     messages: Rounds[int]
     idle: Held
@@ -112,7 +118,9 @@ def measured(plan: Plan) -> Results:
         tasks = scale.by_tasks(sink, few, plan.messages)
         messages = scale.by_messages(sink, plan.most)
         note("large content and idle connections")
-        passages = _passages(sink, plan)
+        passages = _passages(sink, sink.port, plan.large, plan.rounds)
+        with far_away(sink.port, line.USUAL) as port:
+            far_passages = _passages(sink, port, plan.large // 10, few)
         held = idle.hold(sink, plan.idle, _LOOP)
     note("round trips, and messages over a line")
     return Results(
@@ -124,6 +132,7 @@ def measured(plan: Plan) -> Results:
         line.latency(everybody, plan.lengths, few),
         line.rates(plan.windows, few),
         passages,
+        far_passages,
         tasks,
         messages,
         held,
@@ -131,13 +140,14 @@ def measured(plan: Plan) -> Results:
     )
 
 
-def _passages(sink: Sink, plan: Plan) -> Mapping[str, Sequence[Passage]]:
+def _passages(sink: Sink, port: int, size: int, rounds: int) -> Passages:
+    """Send a large message in every form, in turn."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder) / "large"
-        content.write(file, plan.large)
+        content.write(file, size)
         taken: dict[str, list[Passage]] = {form: [] for form in content.FORMS}
-        for _ in range(plan.rounds):
+        for _ in range(rounds):
             for form, passages in taken.items():
-                note(f"{plan.large:,} octets from {form}")
-                passages.append(content.send_file(sink, _LOOP, form, file))
+                note(f"{size:,} octets from {form}")
+                passages.append(content.send_file(sink, port, _LOOP, form, file))
         return taken

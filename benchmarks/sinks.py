@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from benchmarks.jobs import HOST
 from benchmarks.processes import servant
 
 #: Where Debian has smtp-sink and smtp-source.
-SBIN = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin"
+SBIN: Final = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin"
 
 
 class Figures(NamedTuple):

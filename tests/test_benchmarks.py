@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -12,13 +13,22 @@ from typing import Final
 import pytest
 
 from benchmarks import content, idle
+from benchmarks.content import FORMS
+from benchmarks.costs import Cost
+from benchmarks.goals import Goal, goals
+from benchmarks.imports import BARE, BASE
 from benchmarks.jobs import HOST, Job, Sample
-from benchmarks.peers import OURS, OURS_ELSEWHERE, Peer, measure
+from benchmarks.line import USUAL
+from benchmarks.page import LATENCY, PARTS
+from benchmarks.peers import AIOSMTPLIB, OURS, OURS_ELSEWHERE, SEND, Peer, measure
+from benchmarks.results import QUICK, Results
 from benchmarks.rounds import Rounds, cpu, run, wall
 from benchmarks.sink import Session
 from benchmarks.sinks import Lost, Sink, all_arrive, far_away, own_sink
 from benchmarks.trips import FAR, NEAR, trips
+from tests.docs.pages import DOCS
 
+PAGE: Final = DOCS / "performance.md"
 BODY: Final = b"Subject: x\r\n\r\n..\r\n.x\r\n.."
 CONVERSATION: Final = (
     b"EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.test>\r\nDATA\r\n" + BODY + b"\r\n.\r\n"
@@ -138,12 +148,12 @@ def test_rounds_go_in_turn_and_are_judged_pair_by_pair() -> None:
     assert isinstance(rounds, Rounds)
 
 
-@pytest.mark.parametrize("form", content.FORMS)
+@pytest.mark.parametrize("form", FORMS)
 def test_a_large_message_arrives_whole(form: str, sink: Sink, tmp_path: Path) -> None:
     file = tmp_path / "large"
     content.write(file, 3_000_000)
     assert file.stat().st_size == 3_000_000
-    passage = content.send_file(sink, "asyncio", form, file)
+    passage = content.send_file(sink, sink.port, "asyncio", form, file)
     assert passage.ratio > 0
     assert passage.memory >= 0
     assert passage.blocked > 0
@@ -153,3 +163,67 @@ def test_idle_connections_are_all_held(sink: Sink) -> None:
     held = idle.hold(sink, 5, "trio")
     assert held.objects > 0
     assert json.loads(json.dumps(held)) == list(held)
+
+
+def results() -> Results:
+    """Give what a client would have come to that does what each figure says."""
+    sample, half = Sample(1e-4, 2e-4), Sample(5e-5, 1e-4)
+    passages = {form: [content.Passage(1, 2.0, 4_049_000, 0.1)] for form in FORMS}
+    return Results(
+        QUICK,
+        trips={(SEND, 1): 2.04, (AIOSMTPLIB, 1): 4.0},
+        cold={"by hand": [4.0, 8.04]},
+        costs=Cost(Rounds({SEND: [half], AIOSMTPLIB: [sample]}), 3e-6),
+        chunking=Cost(Rounds({AIOSMTPLIB: [sample]}), 0),
+        latency={SEND: [(USUAL, 0.5)]},
+        rates=[],
+        content=passages,
+        far_content=passages,
+        tasks=Rounds({1: [sample], 200: [half]}),
+        messages=Rounds({1000: [sample]}),
+        idle=idle.Held(32 * 1024, 1024),
+        imports=Rounds({BASE: [half], BARE: [sample]}),
+    )
+
+
+def test_the_page_has_every_part_and_the_picture() -> None:
+    page = PAGE.read_text("utf-8")
+    assert re.findall("<!-- begin (.*) -->", page) == list(PARTS)
+    assert re.findall("<!-- end (.*) -->", page) == list(PARTS)
+    assert PAGE.with_name(LATENCY).is_file()
+
+
+def test_tables_say_what_was_measured() -> None:
+    told = results()
+    made = {name: make(told) for name, make in PARTS.items() if name != "machine"}
+    assert made["round trips"].splitlines()[2:] == [
+        "| **esmtp_async** send | 2.04 |",
+        "| aiosmtplib | 4.00 |",
+    ]
+    assert made["cpu"].splitlines()[2:] == [
+        "| **esmtp_async** send | 0.50 | 50 |",
+        "| aiosmtplib | 1.00 | 100 |",
+        "| *the server itself* |  | 3 |",
+    ]
+    assert made["throughput"].splitlines()[2:] == [
+        "| **esmtp_async** send | 2.00 | 10,000 | 2.0 |",
+        "| aiosmtplib | 1.00 | 5,000 |  |",
+    ]
+    assert "| a `Path` | 0.50 | 0.50 | 4.0 | 100.0 |" in made["content"]
+    assert "| by hand | 4.0 | 8.0 |" in made["cold"]
+    assert "| tasks at once: 200 | 0.50 | 50 |" in made["scale"]
+    assert "32.0 KiB |" in made["idle"]
+    assert made["latency"].endswith(f"({LATENCY})")
+
+
+def test_goals_are_met_up_to_what_is_shown() -> None:
+    met = {goal.what: goal.met for goal in goals(results())}
+    assert met["round trips of **esmtp_async** send, to 1"]
+    assert not met["CPU of **esmtp_async** send, against aiosmtplib"]
+    assert met["throughput from a `Path`, against a raw socket"]
+    assert met["memory for a `Path`"]
+    assert not met["loop kept by a `Path`"]
+    assert met["CPU a message, 200 tasks against 1"]
+    assert met["memory of an idle connection"]
+    assert not met[f"CPU of `{BARE}`, against `{BASE}`"]
+    assert not Goal("too little", 0.494, 0.5, most=False).met
