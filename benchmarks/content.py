@@ -10,10 +10,11 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from statistics import median
+from typing import Final, NamedTuple, Self
 
 import anyio
 
@@ -37,10 +38,21 @@ class Passage(NamedTuple):
     memory: int
     blocked: float
 
-    @property
-    def ratio(self) -> float:
-        """How much of a raw socket's throughput the client reached."""
-        return self.raw / self.client
+
+class Summary(NamedTuple):
+    """What several passages come to."""
+
+    #: How much of a raw socket's throughput the client reached.
+    ratio: float
+    memory: float
+    blocked: float
+
+    @classmethod
+    def of(cls, passages: Iterable[Passage]) -> Self:
+        """Take medians; of what others on the machine only add to, the least."""
+        raw, client, memory_, blocked = zip(*passages, strict=True)
+        ratios = (one / other for one, other in zip(raw, client, strict=True))
+        return cls(median(ratios), median(memory_), min(blocked))
 
 
 def send_file(sink: Sink, port: int, loop: str, form: str, file: Path) -> Passage:

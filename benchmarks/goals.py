@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from statistics import median
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from benchmarks.content import Passage
+from benchmarks.content import Summary
 from benchmarks.imports import BARE, BASE
 from benchmarks.peers import (
     AIOSMTPLIB,
@@ -46,8 +45,8 @@ def goals(results: Results) -> Iterator[Goal]:
     """Give each that was measured."""
     yield from _round_trips(results)
     yield from _costs(results)
-    for form, passages in results.content.items():
-        yield from _content(form, passages)
+    for form, went in results.content.items():
+        yield from _content(form, went)
     for what, rounds in (("tasks", results.tasks), ("messages", results.messages)):
         yield _flat(what, rounds)
     yield Goal(
@@ -86,14 +85,11 @@ def _costs(results: Results) -> Iterator[Goal]:
         yield Goal(f"CPU of {SEND_MANY_EAGER}, against aiosmtplib", ratio, 0.10)
 
 
-def _content(form: str, passages: Sequence[Passage]) -> Iterator[Goal]:
-    share = median(passage.ratio for passage in passages)
-    yield Goal(f"throughput from {form}, against a raw socket", share, 0.5, most=False)
-    for what, figure, bound, unit in (
-        ("memory for", [passage.memory / _MB for passage in passages], 4.0, "MB"),
-        ("loop kept by", [passage.blocked * 1000 for passage in passages], 20.0, "ms"),
-    ):
-        yield Goal(f"{what} {form}", median(figure), bound, unit=unit, digits=1)
+def _content(form: str, went: Summary) -> Iterator[Goal]:
+    what = f"throughput from {form}, against a raw socket"
+    yield Goal(what, went.ratio, 0.5, most=False)
+    yield Goal(f"memory for {form}", went.memory / _MB, 4, unit="MB", digits=1)
+    yield Goal(f"loop kept by {form}", went.blocked * 1000, 20, unit="ms", digits=1)
 
 
 def _flat(what: str, rounds: Rounds[int]) -> Goal:

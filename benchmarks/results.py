@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from benchmarks import cold, content, costs, idle, imports, line, scale, trips
-from benchmarks.content import Passage
+from benchmarks.content import Passage, Summary
 from benchmarks.costs import Cost
 from benchmarks.idle import Held
 from benchmarks.line import Curve
@@ -30,7 +30,7 @@ _LOOP: Final = "asyncio"
 
 
 #: How large content went, by its form.
-Passages = Mapping[str, Sequence[Passage]]
+Contents = Mapping[str, Summary]
 
 
 class Plan(NamedTuple):
@@ -95,9 +95,9 @@ class Results(NamedTuple):
     latency: Mapping[Peer, Curve]
     #: Messages a second over the usual line, over the window.
     rates: Curve
-    content: Passages
+    content: Contents
     #: A tenth of it, over the usual line.
-    far_content: Passages
+    far_content: Contents
     tasks: Rounds[int]
     messages: Rounds[int]
     idle: Held
@@ -140,7 +140,7 @@ def measured(plan: Plan) -> Results:
     )
 
 
-def _passages(sink: Sink, port: int, size: int, rounds: int) -> Passages:
+def _passages(sink: Sink, port: int, size: int, rounds: int) -> Contents:
     """Send a large message in every form, in turn."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder) / "large"
@@ -150,4 +150,4 @@ def _passages(sink: Sink, port: int, size: int, rounds: int) -> Passages:
             for form, passages in taken.items():
                 note(f"{size:,} octets from {form}")
                 passages.append(content.send_file(sink, port, _LOOP, form, file))
-        return taken
+        return {form: Summary.of(passages) for form, passages in taken.items()}
