@@ -24,7 +24,8 @@ import anyio
 from anyio.abc import ByteStream, Listener, SocketAttribute, SocketStream, TaskGroup
 from anyio.streams.tls import TLSAttribute, TLSStream
 
-from esmtp_async import ClientOptions, SMTPClient, Timeouts
+from esmtp_async import ClientOptions, SMTPClient, Timeouts, _transport
+from esmtp_async._endpoint import Endpoint
 from esmtp_async.testing import MemoryStream, memory_pipe
 from tests.clock import is_virtual
 from tests.taps import BLOCK, Heard, Tap
@@ -355,7 +356,7 @@ class Server:
         """Connect to it, by a socket where time is real."""
         if is_virtual():
             return await self.connect_in_memory()
-        stream = await anyio.connect_tcp("127.0.0.1", self.port)
+        stream = await _transport.dial(Endpoint("127.0.0.1", self.port))
         self.taps.append(Tap(stream))
         return self.taps[-1]
 

@@ -28,8 +28,9 @@ LAYERS: Final = """
     protocol._scram protocol._authentication
     protocol._exchange
     protocol._transaction
+    protocol._series
     protocol
-    _timeouts _events _endpoint
+    _timeouts _events _endpoint _attempts _sockets
     _transport
     _tls
     _headers
@@ -39,6 +40,9 @@ LAYERS: Final = """
     _pool
     _settings
     _delivery _dialer
+    _desk
+    _carrier
+    _batch
     _client
     .
     testing._pipes testing._answers testing._rules testing._store testing._tls

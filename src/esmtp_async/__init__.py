@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from esmtp_async._oauth import XOAuth2 as XOAuth2
     from esmtp_async._pace import RateLimit as RateLimit
     from esmtp_async._receipts import Receipt as Receipt
+    from esmtp_async._receipts import SendResult as SendResult
     from esmtp_async._settings import ClientOptions as ClientOptions
     from esmtp_async._settings import Pipelining as Pipelining
     from esmtp_async._timeouts import Timeouts as Timeouts
@@ -134,6 +135,7 @@ __all__ = [
     "Secret",
     "Security",
     "SendOptions",
+    "SendResult",
     "Sendable",
     "SenderRefused",
     "ServerInfo",

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Sequence,
+)
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import NamedTuple, Self, Unpack
 
 import anyio
 
+from esmtp_async._batch import WINDOW, Batch, Source
 from esmtp_async._delivery import Delivery
 from esmtp_async._dialer import Dialer
 from esmtp_async._endpoint import Security
@@ -21,10 +29,10 @@ from esmtp_async._messages import (
     SendOptions,
     prepare,
 )
-from esmtp_async._pace import Pace, RateLimit
+from esmtp_async._pace import Pace, RateLimit, check_count
 from esmtp_async._pool import Pool
 from esmtp_async._progress import Progress
-from esmtp_async._receipts import Receipt
+from esmtp_async._receipts import Receipt, SendResult
 from esmtp_async._settings import ClientOptions, Pipelining, resolve
 from esmtp_async._timeouts import Timeouts, check_seconds
 from esmtp_async._transport import Connect, TLSInfo
@@ -258,7 +266,64 @@ class SMTPClient:
             failure = _too_late(timeout, delivery.stage)
         results = delivery.results(failure)
         self._finished(outgoing.message_id, results, failure)
-        return delivery.conclude(results, failure)
+        told = delivery.conclude(results, failure)
+        if isinstance(told, Receipt):
+            return told
+        raise told
+
+    def send_many(
+        self,
+        messages: Source,
+        *,
+        window: int | None = None,
+        connections: int | None = None,
+        ordered: bool = False,
+    ) -> AbstractAsyncContextManager[AsyncIterator[SendResult]]:
+        """Send many messages; give the result of each as it is known.
+
+        ::
+
+            async with client.send_many(messages) as results:
+                async for result in results:
+                    print(result.index, result.unwrap().queue_id)
+
+        `messages` is an iterable or async iterable of what `send` takes, or of
+        tuples `(message, sender, recipients)`. It is read no further ahead than
+        the connections and whoever takes the results can follow. Results come as
+        they are known, or, if `ordered`, in the order of the messages.
+
+        Up to `connections` connections of the pool are used (`max_connections`
+        unless given), and given up between two messages when `send` wants one. On
+        each the envelope of a message goes out with the mail data of the one
+        before it (RFC 2920 §3.1): one round trip a message. With
+        `pipelining="eager"` and CHUNKING up to `window` messages (20 unless given)
+        are under way at once; the window is halved by what fails for the time
+        being, and widens again.
+
+        Every message has a `SendResult`, with a `Receipt` or with the error that
+        `send` would raise. A message that is refused does not disturb the others.
+        Where a connection is lost, those are UNKNOWN whose end was under way; the
+        others go on over a fresh one. What `messages` raises is raised behind all
+        results; to leave early gives up what is not finished. Raises
+        `InvalidInput`.
+        """
+        most = self._settings.limits.max_connections
+        if window is not None:
+            check_count("window", window)
+        if connections is not None:
+            check_count("connections", connections)
+        check_type("ordered", ordered, bool)
+        check_type("messages", messages, Iterable, AsyncIterable)
+        return Batch(
+            messages,
+            self._pool,
+            self._pace,
+            self._finished,
+            window=WINDOW if window is None else window,
+            connections=most if connections is None else min(connections, most),
+            ordered=ordered,
+            eager=self._settings.pipelining is Pipelining.EAGER,
+        )
 
     async def probe(self) -> ServerInfo:
         """Connect, authenticate if so configured, and tell what the server offers.

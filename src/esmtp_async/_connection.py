@@ -25,7 +25,7 @@ from esmtp_async._events import (
 )
 from esmtp_async._timeouts import Timeouts
 from esmtp_async._transport import STREAM_ERRORS
-from esmtp_async.protocol._asks import WAIT, Ask, Compute, Fetch
+from esmtp_async.protocol._asks import PAUSE, WAIT, Ask, Compute, Fetch
 from esmtp_async.protocol._commands import Command
 from esmtp_async.protocol._exceptions import (
     ConnectionLost,
@@ -35,10 +35,10 @@ from esmtp_async.protocol._exceptions import (
     StageTimeout,
     TLSFailed,
 )
-from esmtp_async.protocol._exchange import Commands, Exchange
+from esmtp_async.protocol._exchange import Commands, Exchange, OnBehalfOf
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._replies import Reply
-from esmtp_async.protocol._session import CLOSED, LOST, Replied, Session
+from esmtp_async.protocol._session import CLOSED, LOST, Owner, Replied, Session
 from esmtp_async.protocol._states import State
 from esmtp_async.protocol._verbs import STAGES
 
@@ -84,6 +84,7 @@ class Connection:
         # Where the exchange that is being held has come to.
         self._exchange: Exchange
         self._steps: Commands
+        self._speaker: Owner  # for whom it says what it says
         self._answer: bytes | None = None  # to what was asked for last
         self._waiting = False  # for every reply, before the next step
         self._over = False  # nothing more is to be said
@@ -128,7 +129,7 @@ class Connection:
             raise
 
     def _begin(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+        self._exchange = self._speaker = exchange
         self._steps = exchange.commands(self.session)
         self._answer = None
         self._waiting = self._over = self._timed = self._overheard = False
@@ -228,6 +229,8 @@ class Connection:
                     await self._upload(flight)
             elif step is None:
                 self._over = True
+            elif step is PAUSE:
+                break
             else:
                 await self._flush(flight)
                 if not self._mute:
@@ -237,10 +240,15 @@ class Connection:
     def _next_step(self) -> Command | Ask | Fetch | Compute | None:
         try:
             if self._answer is None:
-                return next(self._steps)
-            return self._steps.send(self._take_answer(self._answer))
+                step = next(self._steps)
+            else:
+                step = self._steps.send(self._take_answer(self._answer))
+            while isinstance(step, OnBehalfOf):
+                self._speaker = step.owner
+                step = next(self._steps)
         except StopIteration:
             return None
+        return step
 
     def _take_answer(self, answer: bytes) -> bytes:
         """Give it away: a token must not be seen in the variables of a frame."""
@@ -248,7 +256,7 @@ class Connection:
         return answer
 
     def _send(self, command: Command) -> bytes:
-        wire = self.session.send(command, self._exchange)
+        wire = self.session.send(command, self._speaker)
         if self._observe.active:
             self._observe(CommandSent(self.number, str(command)))
         return wire

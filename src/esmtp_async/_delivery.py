@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from esmtp_async._connection import Connection
 from esmtp_async._messages import Outgoing
 from esmtp_async._pace import Pace
 from esmtp_async._pool import Pool
 from esmtp_async._progress import Progress
 from esmtp_async._receipts import Receipt, failure_of
+from esmtp_async._transport import TLSInfo
 from esmtp_async.protocol._exceptions import (
     ConnectionLost,
+    NotSupported,
     ProtocolViolation,
     SMTPError,
 )
 from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
+from esmtp_async.protocol._replies import Reply
+from esmtp_async.protocol._session import Owner
 from esmtp_async.protocol._transaction import Transaction
 
 
+class _Attempt(NamedTuple):
+    """A transaction that is under way."""
+
+    transaction: Transaction
+    #: For whom, by their positions in the envelope.
+    asked: tuple[int, ...]
+    connection: Connection
+
+    def results(
+        self, error: SMTPError | None, owner: Owner | None
+    ) -> tuple[RecipientResult, ...]:
+        """Tell what became of those who were asked for."""
+        transaction, connection = self.transaction, self.connection
+        return transaction.results(
+            in_doubt=connection.session.in_doubt(owner or transaction),
+            stage=connection.stage if error is None else error.stage,
+        )
+
+
 class Delivery:
-    """One message on its way; at any moment it can tell what is known of it."""
+    """One message on its way; at any moment it can tell what is known of it.
+
+    Mostly it is one transaction. A server that takes no more recipients in one
+    gets the others in further ones (RFC 5321 §4.5.3.1.10, RFC 9422 §4.2).
+    """
 
     def __init__(
         self, outgoing: Outgoing, *, all_or_nothing: bool, eager: bool
@@ -26,15 +55,45 @@ class Delivery:
         self._outgoing = outgoing
         self._all_or_nothing = all_or_nothing
         self._eager = eager
-        self._connection: Connection | None = None
-        self._transaction: Transaction | None = None
-        self._attempts = 0
+        # Recipients by position: what is known of them, and who is left.
+        self._known: dict[int, RecipientResult] = {}
+        self._left = tuple(range(len(outgoing.envelope.recipients)))
+        self._attempt: _Attempt | None = None
+        self._retries = 0
         self._progress = Progress()
+        # Of what took the message.
+        self._reply: Reply | None = None
+        self._tls: TLSInfo | None = None
+
+    @property
+    def message_id(self) -> str | None:
+        """The Message-ID, where the message has one."""
+        return self._outgoing.message_id
+
+    @property
+    def needs_closing(self) -> bool:
+        """Whether `aclose` has anything to do."""
+        return self._outgoing.needs_closing
 
     @property
     def stage(self) -> Stage:
         """How far it has come."""
         return self._progress.stage
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nobody is left for a further transaction."""
+        return not self._left and self._attempt is None
+
+    @property
+    def was_retried(self) -> bool:
+        """Whether this is not the first connection."""
+        return self._retries > 0
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether to hold the transaction again could lose something, or double it."""
+        return self._attempt is None or self._attempt.transaction.decided
 
     async def run(self, pool: Pool, pace: Pace) -> None:
         """Convey the message; once more if a pooled connection turns out dead.
@@ -44,84 +103,147 @@ class Delivery:
         """
         try:
             await pace.keep()
-            await self._convey(pool)
+            again = False
+            while not self.is_complete:
+                again = await self._convey(pool, again=again)
         finally:
-            await self._outgoing.aclose()
+            await self.aclose()
 
-    async def _convey(self, pool: Pool) -> None:
-        while True:
-            self._connection = self._transaction = None
-            self._attempts += 1
-            self._progress = Progress()
-            pooled = await pool.acquire(self._progress, fresh=self._attempts > 1)
-            try:
-                await self._attempt(pooled.connection)
-            except (ConnectionLost, ProtocolViolation):
-                if not (pooled.reused and self._may_begin_again):
-                    raise
-            else:
-                if not (pooled.reused and self._may_begin_again and self._shut_down):
-                    return
-            finally:
-                await pool.release(pooled)
+    async def aclose(self) -> None:
+        """Let go of what the message was read from."""
+        await self._outgoing.aclose()
 
-    async def _attempt(self, connection: Connection) -> None:
+    async def _convey(self, pool: Pool, *, again: bool) -> bool:
+        """Hold one transaction; tell whether to hold it again, elsewhere."""
+        self._progress = Progress()
+        pooled = await pool.acquire(self._progress, fresh=again)
+        may_retry = pooled.reused and not again
+        try:
+            transaction = self.begin(pooled.connection)
+            await pooled.connection.run(transaction)
+        except (ConnectionLost, ProtocolViolation):
+            if not may_retry or self.is_decided:
+                raise
+        else:
+            if not (may_retry and transaction.shut_down) or self.is_decided:
+                self.settle()
+                return False
+        finally:
+            await pool.release(pooled)
+        self.begin_again()
+        return True
+
+    def begin(self, connection: Connection) -> Transaction:
+        """Give a transaction for those who are left, or as many as may be asked for.
+
+        Raises `NotSupported`.
+        """
         extensions = connection.session.extensions
-        self._connection = connection
-        self._transaction = Transaction(
-            self._outgoing.envelope,
+        most = extensions.limits.get("RCPTMAX")
+        asked = self._left[:most]
+        if self._all_or_nothing and len(asked) < len(self._left):
+            msg = (
+                f"the message is for all {len(self._left)} recipients or for nobody, "
+                f"and the server takes {most} at once (LIMITS RCPTMAX)"
+            )
+            raise NotSupported(msg, extension="LIMITS")
+        envelope = self._outgoing.envelope
+        if len(asked) < len(envelope.recipients):
+            some = tuple(envelope.recipients[position] for position in asked)
+            envelope = envelope._replace(recipients=some)
+        transaction = Transaction(
+            envelope,
             self._outgoing.mail_data(extensions),
             all_or_nothing=self._all_or_nothing,
             eager=self._eager,
         )
-        await connection.run(self._transaction)
+        self._left = self._left[len(asked) :]
+        self._attempt = _Attempt(transaction, asked, connection)
+        return transaction
 
-    @property
-    def _may_begin_again(self) -> bool:
-        transaction = self._transaction
-        return (
-            self._attempts == 1 and transaction is not None and not transaction.decided
+    def settle(self) -> None:
+        """Keep what the transaction came to; those it had no room for are left."""
+        attempt, self._attempt = self._attempt, None
+        if attempt is None:
+            return
+        transaction, asked = attempt.transaction, attempt.asked
+        self._known |= zip(asked, attempt.results(None, None), strict=True)
+        postponed = tuple(asked[index] for index in transaction.postponed)
+        self._left = postponed + self._left
+        for position in postponed:
+            del self._known[position]
+        if transaction.final_reply is not None:
+            self._reply, self._tls = transaction.final_reply, attempt.connection.tls
+
+    def begin_again(self) -> None:
+        """Take it that the transaction never was."""
+        if self._attempt is not None:
+            self._retries += 1
+            self._left = self._attempt.asked + self._left
+            self._attempt = None
+
+    def resume(self, owner: Owner) -> bool:
+        """Leave those who certainly have nothing for another transaction.
+
+        False, and nothing changes, where there are none, or that cannot be.
+        """
+        attempt = self._attempt
+        if attempt is None:
+            return False
+        known = dict(zip(attempt.asked, attempt.results(None, owner), strict=True))
+        left = [p for p in known if known[p].outcome is Outcome.NOT_SENT]
+        refused = len(left) < len(known)
+        begun = attempt.transaction.content_begun and self._outgoing.is_stream
+        if not left or begun or (refused and self._all_or_nothing):
+            return False
+        self._retries += 1
+        self._known |= {p: known[p] for p in known if p not in left}
+        self._left = (*left, *self._left)
+        self._attempt = None
+        return True
+
+    def results(
+        self, error: SMTPError | None = None, owner: Owner | None = None
+    ) -> tuple[RecipientResult, ...]:
+        """Tell what became of each recipient, as far as it is known now.
+
+        `owner` is whose the transaction's commands are, if not its own.
+        """
+        known = self._known
+        if self._attempt is not None:
+            at_hand = self._attempt.results(error, owner)
+            known = known | dict(zip(self._attempt.asked, at_hand, strict=True))
+        return tuple(
+            known[position]
+            if position in known
+            else self._not_sent(recipient.address, error)
+            for position, recipient in enumerate(self._outgoing.envelope.recipients)
         )
 
-    @property
-    def _shut_down(self) -> bool:
-        return self._transaction is not None and self._transaction.shut_down
-
-    def results(self, error: SMTPError | None = None) -> tuple[RecipientResult, ...]:
-        """Tell what became of each recipient, as far as it is known now."""
-        transaction, connection = self._transaction, self._connection
-        if transaction is None or connection is None:
-            stage = self.stage if error is None else error.stage
-            return tuple(
-                RecipientResult(
-                    recipient.address,
-                    Outcome.NOT_SENT,
-                    None if error is None else error.reply,
-                    stage,
-                    temporary=True if error is None else error.temporary,
-                )
-                for recipient in self._outgoing.envelope.recipients
-            )
-        return transaction.results(
-            in_doubt=connection.session.in_doubt(transaction),
-            stage=connection.stage if error is None else error.stage,
+    def _not_sent(self, address: str, error: SMTPError | None) -> RecipientResult:
+        return RecipientResult(
+            address,
+            Outcome.NOT_SENT,
+            None if error is None else error.reply,
+            self.stage if error is None else error.stage,
+            temporary=True if error is None else error.temporary,
         )
 
     def conclude(
         self, results: tuple[RecipientResult, ...], cause: SMTPError | None
-    ) -> Receipt:
-        """Give the receipt, or raise the error that the results amount to."""
+    ) -> Receipt | SMTPError:
+        """Give the receipt, or the error, that the results amount to."""
         error = failure_of(results, cause)
         if error is not None:
-            raise error
-        transaction, connection = self._transaction, self._connection
-        if transaction is None or connection is None or not transaction.final_reply:
+            return error
+        self.settle()
+        if self._reply is None:
             msg = "somebody accepted a message that was never sent"
             raise RuntimeError(msg)
         return Receipt(
             recipients=results,
-            reply=transaction.final_reply,
-            tls=connection.tls,
-            message_id=self._outgoing.message_id,
-            attempts=self._attempts,
+            reply=self._reply,
+            tls=self._tls,
+            message_id=self.message_id,
+            attempts=1 + self._retries,
         )

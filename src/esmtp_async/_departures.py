@@ -10,7 +10,7 @@ import anyio
 from esmtp_async._connection import Connection
 
 #: Seconds for what need not wait: six octets to an idle connection, or what is there.
-_AT_ONCE: Final = 0.02
+_AT_ONCE: Final = 0.05
 
 Farewell = Callable[[Connection], Coroutine[object, object, None]]
 

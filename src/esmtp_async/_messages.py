@@ -126,11 +126,21 @@ class Outgoing:
         self._octets = octets
         self._source = source
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether its octets can be read once only."""
+        return isinstance(self._octets, MailData) and self._octets.size is None
+
     def mail_data(self, extensions: Extensions) -> MailData:
         """Give the octets in the form that suits what the server offers."""
         if isinstance(self._octets, MailData):
             return self._octets
         return self._octets.mail_data(eight_bit="8BITMIME" in extensions)
+
+    @property
+    def needs_closing(self) -> bool:
+        """Whether `aclose` has anything to do."""
+        return isinstance(self._source, AsyncGenerator)
 
     async def aclose(self) -> None:
         """Close the source, if it is an async generator.

@@ -28,8 +28,9 @@ _AT_THE_DOOR: Final = frozenset({Stage.GREETING, Stage.HELLO, Stage.AUTH})
 class _Waiter:
     """Somebody who waits for a connection, or for leave to open one."""
 
-    def __init__(self, *, fresh: bool) -> None:
+    def __init__(self, *, fresh: bool, patient: bool) -> None:
         self.fresh = fresh
+        self.patient = patient
         self.served = False
         self.pooled: Pooled | None = None
         self._turn: anyio.Event | None = None
@@ -76,16 +77,28 @@ class Pool:
         self._taken = 0  # in use, or being opened
         self._closed = False
 
-    async def acquire(self, progress: Progress, *, fresh: bool = False) -> Pooled:
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for a connection, and not patiently."""
+        return any(not waiter.patient for waiter in self._waiters)
+
+    def may_carry(self, pooled: Pooled) -> bool:
+        """Tell whether its owner may send one more message by it, and does well to."""
+        return not pooled.spent(self._limits) and not self.is_wanted
+
+    async def acquire(
+        self, progress: Progress, *, fresh: bool = False, patient: bool = False
+    ) -> Pooled:
         """Give a connection to one owner, who must `release` it.
 
-        `fresh` asks for a new one; `progress` is told how that goes on. Raises
-        what `connect` raises, and `RuntimeError` once the pool is closed.
+        `fresh` asks for a new one; who is `patient` lets others keep theirs as long
+        as they like; `progress` is told how that goes on. Raises what `connect`
+        raises, and `RuntimeError` once the pool is closed.
         """
         if self._closed:
             msg = "the client is closed"
             raise RuntimeError(msg)
-        waiter = _Waiter(fresh=fresh)
+        waiter = _Waiter(fresh=fresh, patient=patient)
         self._waiters.append(waiter)
         pooled = await self._turn(waiter)
         while pooled is None:

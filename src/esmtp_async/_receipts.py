@@ -96,6 +96,34 @@ class Receipt:
             raise error
 
 
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """What became of one message of many: a receipt, or an error."""
+
+    #: Which one, counted from 0 in the order in which they were given.
+    index: int
+    #: The message as it was given.
+    message: object
+    #: What `send` would have returned, or raised.
+    told: Receipt | SMTPError
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """The receipt; None where the message failed."""
+        return self.told if isinstance(self.told, Receipt) else None
+
+    @property
+    def error(self) -> SMTPError | None:
+        """The error; None where somebody has the message."""
+        return None if isinstance(self.told, Receipt) else self.told
+
+    def unwrap(self) -> Receipt:
+        """Give the receipt, or raise the error."""
+        if isinstance(self.told, Receipt):
+            return self.told
+        raise self.told
+
+
 def failure_of(results: Results, cause: SMTPError | None) -> SMTPError | None:
     """Give the error that the results amount to; None where somebody accepted.
 

@@ -38,10 +38,21 @@ class Pooled:
         """Whether it carried a message before the one it has now."""
         return self.messages > 1
 
+    def spent(self, limits: PoolLimits) -> bool:
+        """Tell whether it has carried as many messages as it may.
+
+        The server may have a limit of its own (MAILMAX, RFC 9422 §4.1).
+        """
+        theirs = self.connection.session.extensions.limits.get("MAILMAX")
+        return any(
+            limit is not None and self.messages >= limit
+            for limit in (limits.max_messages, theirs)
+        )
+
     def expired(self, now: float, limits: PoolLimits) -> bool:
         """Tell whether it may carry no further message."""
         return (
-            (limits.max_messages is not None and self.messages >= limits.max_messages)
+            self.spent(limits)
             or (limits.max_age is not None and now - self.opened >= limits.max_age)
             or now - self.idle_since >= limits.max_idle
         )

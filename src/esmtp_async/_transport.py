@@ -1,6 +1,6 @@
-"""The transport: byte streams of anyio, dialled, looked at and cut off.
+"""The transport: byte streams, dialled, looked at and cut off.
 
-The one place that knows sockets. A stream of the caller's own serves as well:
+What a driver does with them. A stream of the caller's own serves as well:
 what a stream cannot tell is taken as unknown, never as an error.
 """
 
@@ -18,7 +18,9 @@ import anyio
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
 
+from esmtp_async import _attempts, _sockets
 from esmtp_async._endpoint import Endpoint
+from esmtp_async._sockets import SocketByteStream
 from esmtp_async.protocol._exceptions import ConnectFailed
 from esmtp_async.protocol._outcomes import Stage
 
@@ -69,9 +71,13 @@ async def dial(endpoint: Endpoint, local_address: str | None = None) -> ByteStre
     """Open a TCP or unix connection; raises `OSError`."""
     if endpoint.path is not None:
         return await anyio.connect_unix(endpoint.path)
-    stream = await anyio.connect_tcp(
-        endpoint.host, endpoint.port, local_host=local_address
-    )
+    host, port = endpoint.host, endpoint.port
+    stream: ByteStream
+    if _sockets.in_charge():
+        connected = await _attempts.connect_tcp(host, port, local_address)
+        stream = SocketByteStream(connected)
+    else:
+        stream = await anyio.connect_tcp(host, port, local_host=local_address)
     with suppress(*_FORGOTTEN):
         raw = stream.extra(SocketAttribute.raw_socket)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

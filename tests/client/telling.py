@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -24,6 +25,8 @@ from tests.playing import accounts
 from tests.transcript import Message, Transcript
 
 NAME: Final = "127.0.0.1"
+#: Where recipients were too many, as an outcome tells.
+TOO_MANY: Final = re.compile("REFUSED (452|552) rcpt temporary")
 #: Seconds for a stage, and in real time for a whole conversation.
 LIMIT: Final = 10.0
 
@@ -96,12 +99,13 @@ def assert_safe(error: SMTPError) -> None:
 def fits_the_client(transcript: Transcript) -> bool:
     """Tell whether a client can be told all that a transcript tells.
 
-    It is eager or not for all messages, and of MAIL's parameters `SendOptions` has
-    those of DSN.
+    It is eager or not for all messages, of MAIL's parameters `SendOptions` has
+    those of DSN, and recipients that are too many get a transaction of their own.
     """
     keywords = {p.keyword for m in transcript.messages for p in m.parameters}
     eager = {message.eager for message in transcript.messages}
-    return keywords <= {"RET", "ENVID"} and len(eager) <= 1
+    too_many = any(TOO_MANY.search(line) for line in transcript.outcomes)
+    return keywords <= {"RET", "ENVID"} and len(eager) <= 1 and not too_many
 
 
 def everybody(message: Message, failure: str) -> list[str]:

@@ -116,7 +116,7 @@ async def test_E14_T10_cancelled_at_every_suspension(
                 break
         else:
             pytest.fail("no end in sight")
-    assert k > 2
+    assert k > 1
 
 
 @everywhere

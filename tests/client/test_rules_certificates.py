@@ -7,6 +7,7 @@ of error and one set of words serves both.
 from __future__ import annotations
 
 import pickle
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -38,6 +39,9 @@ WAYS: Final[dict[str, Script]] = {
     "starttls": script(EHLO=[offering("STARTTLS"), offering("PIPELINING")]),
 }
 both_ways = pytest.mark.parametrize("way", WAYS)
+
+#: What `anyio.getaddrinfo` tells of an address.
+Resolved = tuple[int, int, int, str, tuple[str, int]]
 
 
 def assert_nothing_was_said_under_tls(server: Server) -> None:
@@ -209,7 +213,14 @@ async def test_T9_one_name_for_everything(
             looked_up.append(host)
             return await connect("127.0.0.1", server.port)
 
+        async def resolve(host: str, *_: object, **__: object) -> list[Resolved]:
+            looked_up.append(host)
+            address = ("127.0.0.1", server.port)
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address)]
+
+        # The one where anyio connects, the other where we do.
         monkeypatch.setattr(anyio, "connect_tcp", look_up)
+        monkeypatch.setattr(anyio, "getaddrinfo", resolve)
         named: ClientOptions = {"security": way, "server_hostname": server_name}
         scheme = "smtps" if way == "tls" else "submission"
         targets: list[tuple[str, ClientOptions]] = [

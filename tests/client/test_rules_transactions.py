@@ -201,9 +201,7 @@ async def test_E20_redirects_are_not_followed(code: int) -> None:
     [
         (b"450 4.7.1 greylisted", True),
         (b"451 4.7.0 come back", True),
-        (b"452 4.5.3 too many", True),
-        (b"552 5.5.3 too many", True),
-        (b"552 too many", True),
+        (b"452 4.2.2 over quota", True),
         (b"552 5.2.2 over quota", False),
         (b"552 5.3.4 too big", False),
         (b"550 5.1.1 nobody", False),
@@ -216,9 +214,30 @@ async def test_E21_what_may_succeed_later(reply: bytes, temporary: bool) -> None
         code = int(reply[:3])
         assert outcomes(receipt.recipients)[1] == ("carol", "REFUSED", code)
         assert receipt.recipients[1].temporary is temporary
-        # Before anybody was accepted a 552 cannot mean "too many".
         error = await failure(client, RecipientsRefused)
         assert error.temporary is (code < 500)
+
+
+@everywhere
+@pytest.mark.parametrize(
+    "reply", [b"452 too many", b"452 4.5.3 too many", b"552 too many", b"552 5.5.3 no"]
+)
+async def test_E21_too_many_recipients_go_in_another_transaction(reply: bytes) -> None:
+    picky = script(RCPT=[b"250 ok\r\n", reply + b"\r\n", b"250 ok\r\n"])
+    async with serving(picky) as server, server.client() as client:
+        receipt = await send(client, recipients=BOTH)
+        assert receipt.accepted == tuple(BOTH)
+        assert receipt.attempts == 1
+        assert server.heard[0].messages == [MESSAGE, MESSAGE]
+        assert server.heard[0].verbs.count("MAIL") == 2
+    picky = script(RCPT=[b"250 ok\r\n", reply + b"\r\n"])
+    async with serving(picky) as server, server.client() as client:
+        receipt = await send(client, recipients=BOTH)
+        code = int(reply[:3])
+        assert outcomes(receipt.recipients)[1] == ("carol", "REFUSED", code)
+        # Where nobody was accepted before, it cannot mean "too many".
+        assert receipt.recipients[1].temporary is (code < 500)
+        assert server.heard[0].verbs.count("MAIL") == 2
 
 
 @everywhere

@@ -11,18 +11,21 @@ from typing import Final, NamedTuple
 
 from esmtp_async.protocol import (
     NEED_DATA,
+    PAUSE,
     UPGRADE,
     WAIT,
     Command,
     Compute,
     Exchange,
     Fetch,
+    OnBehalfOf,
     Opening,
     Replied,
     Session,
     Stage,
     Transaction,
 )
+from esmtp_async.protocol._session import Owner
 
 
 class Turn(NamedTuple):
@@ -66,8 +69,7 @@ def converse(session: Session, exchange: Exchange, *turns: Turn) -> list[bytes]:
 def _drive(
     session: Session, exchange: Exchange, turns: list[Turn], said: list[bytes]
 ) -> None:
-    steps = exchange.commands(session)
-    waiting = over = False
+    speaking = _Speaking(session, exchange)
     while True:
         event = session.next_event()
         if isinstance(event, Replied):
@@ -75,22 +77,9 @@ def _drive(
             continue
         if event is not NEED_DATA:
             return
-        waiting = waiting and bool(session.outstanding)
-        before = len(said)
-        answer: bytes | None = None
-        while not (over or waiting) and session.may_continue:
-            step = next(steps, None) if answer is None else steps.send(answer)
-            answer = answer_to(step)
-            if isinstance(step, Command) and session.may_send(step):
-                said.append(session.send(step, exchange))
-            elif step is UPGRADE:
-                session.secured()
-            elif step is WAIT:
-                waiting = bool(session.outstanding)
-            elif answer is None:
-                steps.close()
-                over = True
-        flight = b"".join(said[before:])
+        commands = speaking.speak()
+        said += commands
+        flight = b"".join(commands)
         if not (flight or session.outstanding):
             return
         assert turns, f"{flight!r} was said, which nobody foresaw"
@@ -98,6 +87,47 @@ def _drive(
         expected = octets(turn.client)
         assert flight == expected, f"{flight!r} was said, not {expected!r}"
         session.receive_data(octets(turn.server))
+
+
+class _Speaking:
+    """Pulls out of an exchange what it has to say."""
+
+    def __init__(self, session: Session, exchange: Exchange) -> None:
+        self._session = session
+        self._steps = exchange.commands(session)
+        self._speaker: Owner = exchange
+        self._waiting = self._over = False
+
+    def speak(self) -> list[bytes]:
+        """Give what may be said now, command by command."""
+        session = self._session
+        said: list[bytes] = []
+        answer: bytes | None = None
+        self._waiting = self._waiting and bool(session.outstanding)
+        while not (self._over or self._waiting) and session.may_continue:
+            step = next(self._steps, None) if answer is None else self._send(answer)
+            answer = answer_to(step)
+            if isinstance(step, Command) and session.may_send(step):
+                said.append(session.send(step, self._speaker))
+            elif isinstance(step, OnBehalfOf):
+                self._speaker = step.owner
+            elif step is PAUSE:
+                break
+            elif answer is None:
+                self._halt(step)
+            elif step is UPGRADE:
+                session.secured()
+        return said
+
+    def _send(self, answer: bytes) -> object:
+        return self._steps.send(answer)
+
+    def _halt(self, step: object) -> None:
+        if step is WAIT:
+            self._waiting = bool(self._session.outstanding)
+        else:
+            self._steps.close()
+            self._over = True
 
 
 def answer_to(step: object) -> bytes | None:

@@ -11,15 +11,13 @@ from esmtp_async.protocol import (
     WAIT,
     Ask,
     Command,
-    Compute,
     Exchange,
-    Fetch,
     RemoteProtocolError,
     Replied,
     Stage,
 )
 from esmtp_async.protocol._exceptions import ConnectionLost, NotDelivered
-from esmtp_async.protocol._exchange import Commands
+from esmtp_async.protocol._exchange import Commands, Step
 from esmtp_async.protocol._verbs import STAGES
 from tests.conversation import Conversation, Ending, problem
 from tests.protocol.dialogue import answer_to
@@ -106,9 +104,7 @@ class Speaker:
         return flight
 
 
-def _next(
-    steps: Commands, answer: bytes | None
-) -> Command | Ask | Fetch | Compute | None:
+def _next(steps: Commands, answer: bytes | None) -> Step | None:
     try:
         return next(steps) if answer is None else steps.send(answer)
     except StopIteration:

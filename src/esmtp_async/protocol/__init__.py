@@ -8,6 +8,7 @@ conversations held with it. Nothing here reads, writes, waits or knows a clock.
 from esmtp_async.protocol._addresses import ForwardPath as ForwardPath
 from esmtp_async.protocol._addresses import Mailbox as Mailbox
 from esmtp_async.protocol._addresses import ReversePath as ReversePath
+from esmtp_async.protocol._asks import PAUSE as PAUSE
 from esmtp_async.protocol._asks import UPGRADE as UPGRADE
 from esmtp_async.protocol._asks import WAIT as WAIT
 from esmtp_async.protocol._asks import Ask as Ask
@@ -40,6 +41,7 @@ from esmtp_async.protocol._exceptions import LocalProtocolError as LocalProtocol
 from esmtp_async.protocol._exceptions import RemoteProtocolError as RemoteProtocolError
 from esmtp_async.protocol._exchange import Exchange as Exchange
 from esmtp_async.protocol._exchange import Inquiry as Inquiry
+from esmtp_async.protocol._exchange import OnBehalfOf as OnBehalfOf
 from esmtp_async.protocol._exchange import Opening as Opening
 from esmtp_async.protocol._exchange import StartTLSPolicy as StartTLSPolicy
 from esmtp_async.protocol._extensions import Extensions as Extensions
@@ -65,6 +67,8 @@ from esmtp_async.protocol._scram import Scram as Scram
 from esmtp_async.protocol._scram import ScramSHA1 as ScramSHA1
 from esmtp_async.protocol._scram import ScramSHA256 as ScramSHA256
 from esmtp_async.protocol._scram import ScramSHA512 as ScramSHA512
+from esmtp_async.protocol._series import Place as Place
+from esmtp_async.protocol._series import Series as Series
 from esmtp_async.protocol._session import CLOSED as CLOSED
 from esmtp_async.protocol._session import LOST as LOST
 from esmtp_async.protocol._session import NEED_DATA as NEED_DATA

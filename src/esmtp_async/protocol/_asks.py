@@ -17,10 +17,13 @@ class Ask(Enum):
     #: Do the TLS handshake, then call `Session.secured`; the answer is the server's
     #: certificate, DER.
     UPGRADE = "upgrade"
+    #: There is nothing to say at present: ask again when a reply has come.
+    PAUSE = "pause"
 
 
 WAIT: Final = Ask.WAIT
 UPGRADE: Final = Ask.UPGRADE
+PAUSE: Final = Ask.PAUSE
 
 
 class Fetch(NamedTuple):

@@ -71,10 +71,11 @@ class InvalidInput(SMTPError, ValueError):
     """The caller's input cannot be sent; nothing was written because of it."""
 
 
-def check_type(what: str, value: object, kind: type) -> None:
-    """Refuse a value of another type; it is not shown, for it may be a secret."""
-    if not isinstance(value, kind):
-        msg = f"{what} is of type {type(value).__name__}, not {kind.__name__}"
+def check_type(what: str, value: object, *kinds: type) -> None:
+    """Refuse a value of other types; it is not shown, for it may be a secret."""
+    if not isinstance(value, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        msg = f"{what} is of type {type(value).__name__}, not {names}"
         raise InvalidInput(msg)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from enum import Enum
-from typing import Final, NoReturn, Protocol
+from typing import Final, NamedTuple, NoReturn, Protocol
 
 from esmtp_async.protocol._asks import UPGRADE, Ask, Compute, Fetch
 from esmtp_async.protocol._authentication import Authentication
@@ -29,12 +29,21 @@ from esmtp_async.protocol._replies import Reply, Severity
 from esmtp_async.protocol._sasl import (
     Mechanism,
 )
-from esmtp_async.protocol._session import Session
+from esmtp_async.protocol._session import Owner, Session
 from esmtp_async.protocol._states import State
 from esmtp_async.protocol._verbs import STAGES, Verb
 
-#: What an exchange yields; what is asked for is answered by its result, or b"".
-Commands = Generator[Command | Ask | Fetch | Compute, bytes, None]
+
+class OnBehalfOf(NamedTuple):
+    """What follows is said for somebody else, who gets the replies."""
+
+    owner: Owner
+
+
+#: What an exchange may yield.
+Step = Command | Ask | Fetch | Compute | OnBehalfOf
+#: What it is: what is asked for is answered by its result, or b"".
+Commands = Generator[Step, bytes, None]
 
 
 class Exchange(Protocol):

@@ -31,11 +31,10 @@ from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._states import State
 from esmtp_async.protocol._verbs import END_OF_MAIL_DATA, STAGES, Verb
 
-# A mailbox over its quota, a message too big for the system: what 552 says
-# today. Old servers say 552 for too many recipients, where 452 is meant
-# (RFC 5321 §4.5.3.1.10).
+# "Too many recipients" is 452, with 4.5.3 if anything. Old servers say 552, which
+# today is for a mailbox over its quota or a message too big (RFC 5321 §4.5.3.1.10).
+_TOO_MANY: Final = EnhancedStatus(4, 5, 3)
 _TOO_BIG: Final = frozenset({EnhancedStatus(5, 2, 2), EnhancedStatus(5, 3, 4)})
-_EXCEEDED: Final = 552
 
 
 class Verdict(NamedTuple):
@@ -94,7 +93,10 @@ class Transaction:
         self._lmtp = session.lmtp
         self._select(extensions)
         parameters = self._mail_parameters(extensions)
-        if session.projected is not State.READY:
+        if session.projected is not State.READY or (
+            # What flies behind a train that may come to grief begins anew.
+            self._eager and session.awaited is not None
+        ):
             yield Rset()
         yield Mail(self.envelope.reverse_path, parameters)
         for index in self._asked:
@@ -167,6 +169,19 @@ class Transaction:
         taken = [reply for reply in self._final if not reply.refused]
         replies = taken or self._final
         return replies[-1] if replies else None
+
+    @property
+    def postponed(self) -> tuple[int, ...]:
+        """The positions refused only because there were too many, of a message taken.
+
+        The server asks for another transaction for them (RFC 5321 §4.5.3.1.10).
+        """
+        taken = any(not reply.refused for reply in self._final)
+        return tuple(
+            index
+            for index, reply in (self._replies.items() if taken else ())
+            if reply.refused and self._too_many(index, reply)
+        )
 
     # What is needed
 
@@ -304,7 +319,8 @@ class Transaction:
         if verdict is not None:
             reply, where = verdict
             outcome = Outcome.REFUSED if reply.refused else Outcome.ACCEPTED
-            temporary = reply.temporary or self._too_many(index, verdict)
+            too_many = where is Stage.RCPT and self._too_many(index, reply)
+            temporary = reply.temporary or too_many
             return RecipientResult(address, outcome, reply, where, temporary)
         if in_doubt:
             return RecipientResult(
@@ -328,11 +344,14 @@ class Transaction:
                 return Verdict(self._final[position], Stage.FINAL)
         return self._shutdown
 
-    def _too_many(self, index: int, verdict: Verdict) -> bool:
-        """Tell whether a 552 to RCPT means "too many recipients": a 452, really."""
-        return (
-            verdict.stage is Stage.RCPT
-            and verdict.reply.code == _EXCEEDED
-            and verdict.reply.enhanced_status not in _TOO_BIG
-            and next(iter(self._taken), index) < index  # they come in order
-        )
+    def _too_many(self, index: int, reply: Reply) -> bool:
+        """Tell whether a refusal at RCPT means no more than "too many recipients"."""
+        status = reply.enhanced_status
+        if next(iter(self._taken), index) >= index:  # they come in order
+            return False
+        match reply.code:
+            case 452:
+                return status is None or status == _TOO_MANY
+            case 552:
+                return status not in _TOO_BIG
+        return False

@@ -1,0 +1,175 @@
+"""A carrier: takes messages from a desk, and sends them by one connection at a time."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+from esmtp_async._desk import Desk, Job
+from esmtp_async._pool import Pool
+from esmtp_async._progress import Progress
+from esmtp_async._roster import Pooled
+from esmtp_async.protocol._exceptions import NotDelivered, SMTPError, StageTimeout
+from esmtp_async.protocol._outcomes import Stage
+from esmtp_async.protocol._series import Place, Series
+from esmtp_async.protocol._session import Session
+from esmtp_async.protocol._transaction import Transaction
+
+
+class Window:
+    """How many messages may be under way at once: fewer after trouble."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.size = most
+
+    def note(self, error: SMTPError | None) -> None:
+        """Halve it by what may pass, and widen it by one for what went well."""
+        if error is None:
+            self.size = min(self._most, self.size + 1)
+        elif error.temporary:
+            self.size = max(1, self.size // 2)
+
+
+class Carriers:
+    """What the carriers of one batch have in common."""
+
+    def __init__(self, desk: Desk, pool: Pool, window: int, most: int) -> None:
+        self.desk = desk
+        self.pool = pool
+        self.window = Window(window)
+        #: Carriers that there may be.
+        self.most = most
+        #: Those that have a connection, and those that wait for work.
+        self.riding = 0
+        self.idle = 0
+        #: Why no connection will ever be ready for mail, once that is known.
+        self.hopeless: SMTPError | None = None
+
+
+class Carrier:
+    """One connection at a time, and the messages that it takes along."""
+
+    def __init__(self, common: Carriers) -> None:
+        self._common = common
+        self._desk = common.desk
+        self._pool = common.pool
+        self._pooled: Pooled
+        self._series: Series
+        # Those that are under way.
+        self._jobs: dict[Transaction, Job] = {}
+        self._fresh = False  # what lies idle in the pool is not trusted
+
+    async def work(self) -> None:
+        """Carry messages until none will come any more."""
+        desk, common = self._desk, self._common
+        while not desk.is_done:
+            if desk.has_work:
+                if not await self._set_out():
+                    return
+            else:
+                common.idle += 1
+                try:
+                    await desk.work.wait()
+                finally:
+                    common.idle -= 1
+
+    async def _set_out(self) -> bool:
+        """Get a connection and use it; False: the others do better without us."""
+        common, desk = self._common, self._desk
+        try:
+            if common.hopeless is not None:
+                raise copy.copy(common.hopeless)
+            self._pooled = await self._pool.acquire(
+                Progress(), fresh=self._fresh, patient=True
+            )
+        except SMTPError as error:
+            if not error.temporary:
+                common.hopeless = error
+            elif common.riding:
+                common.most = common.riding
+                return False
+            if desk.has_work:
+                desk.conclude(desk.take(), error)
+            return True
+        common.riding += 1
+        try:
+            await self._ride()
+        finally:
+            common.riding -= 1
+            await self._pool.release(self._pooled)
+            await desk.tidy()
+        return True
+
+    async def _ride(self) -> None:
+        """Send messages until none waits, or the connection has had enough."""
+        pooled = self._pooled
+        self._fresh = False
+        pooled.messages -= 1  # each is counted as it is taken along
+        window = self._common.window
+        self._series = series = Series(self._take, self._settled, lambda: window.size)
+        failure: SMTPError | None = None
+        try:
+            await pooled.connection.run(series)
+        except SMTPError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001  # whatever the message's source raised
+            msg = f"the message could not be read: {error!r}"
+            failure = NotDelivered(msg, stage=Stage.CONTENT)
+            failure.__cause__ = error
+        except BaseException as error:
+            for place in series:
+                self._desk.tell(self._jobs.pop(place.transaction), error, place)
+            raise
+        self._desk.give_back(list(self._stranded(failure)))
+        self._fresh = failure is not None and pooled.reused
+
+    def _take(self, _session: Session) -> Transaction | None:
+        """Take the next message along, if there is one and the connection may."""
+        pooled, desk = self._pooled, self._desk
+        while desk.has_work and self._pool.may_carry(pooled):
+            job = desk.take()
+            try:
+                transaction = job.delivery.begin(pooled.connection)
+            except SMTPError as error:
+                desk.conclude(job, error)
+            else:
+                pooled.messages += 1
+                self._jobs[transaction] = job
+                return transaction
+        return None
+
+    def _settled(self, place: Place) -> None:
+        """Tell what became of a message; it may have recipients that are left."""
+        job = self._jobs.pop(place.transaction)
+        if place.error is None:
+            job.delivery.settle()
+            if not job.delivery.is_complete:
+                self._desk.give_back([job])
+                return
+        result = self._desk.conclude(job, place.error)
+        self._common.window.note(result.error)
+
+    def _stranded(self, failure: SMTPError | None) -> Iterator[Job]:
+        """Go through what was under way when the series ended; give what goes again.
+
+        Whose reply was awaited has one more try, if nothing is decided and nobody's
+        time was up. The others had no part in it: they go again, if nothing of
+        them can have been taken.
+        """
+        for number, place in enumerate(self._series):
+            job = self._jobs.pop(place.transaction)
+            delivery = job.delivery
+            first = number == 0
+            if first and not (
+                delivery.is_decided
+                or delivery.was_retried
+                or isinstance(failure, StageTimeout)
+            ):
+                delivery.begin_again()
+                yield job
+            elif not first and delivery.resume(place):
+                yield job
+            else:
+                result = self._desk.conclude(job, failure, place)
+                self._common.window.note(result.error)

@@ -1,0 +1,177 @@
+"""The desk of a batch: messages that wait for a connection, and what became of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import anyio
+
+from esmtp_async._delivery import Delivery
+from esmtp_async._receipts import SendResult
+from esmtp_async.protocol._exceptions import SMTPError
+from esmtp_async.protocol._outcomes import RecipientResult
+from esmtp_async.protocol._session import Owner
+
+#: Tells what became of a message: its Message-ID, its recipients, what ended it.
+Finished = Callable[
+    [str | None, tuple[RecipientResult, ...], BaseException | None], object
+]
+
+
+class Bell:
+    """Wakes whoever waits for the next ring."""
+
+    def __init__(self) -> None:
+        self._event: anyio.Event | None = None
+
+    def ring(self) -> None:
+        """Wake everybody who waits."""
+        if self._event is not None:
+            self._event.set()
+            self._event = None
+
+    async def wait(self) -> None:
+        """Wait for the next ring."""
+        if self._event is None:
+            self._event = anyio.Event()
+        await self._event.wait()
+
+
+class Job(NamedTuple):
+    """One message of a batch."""
+
+    #: Which one, counted from 0.
+    number: int
+    #: As it was given.
+    message: object
+    delivery: Delivery
+
+
+class Desk:
+    """Takes messages in, and gives results out.
+
+    It counts those that were taken in and whose result was not given out: there
+    are never more than `room`.
+    """
+
+    def __init__(self, finished: Finished, room: int, *, ordered: bool) -> None:
+        self._finished = finished
+        self._room = room
+        self._ordered = ordered
+        self._waiting: deque[Job] = deque()
+        self._results: dict[int, SendResult] = {}
+        self._given = 0
+        self._taken = 0
+        self._undecided = 0  # messages whose result is not known
+        #: Whether no further message is taken in.
+        self.is_closed = False
+        #: What went wrong beside the messages.
+        self.failure: Exception | None = None
+        # Whose messages were read from something that is to be closed.
+        self._spent: list[Delivery] = []
+        #: Rings when there is room again, when a message waits, when a result came.
+        self.room, self.work, self.news = Bell(), Bell(), Bell()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another message may be taken in."""
+        return self._taken - self._given < self._room
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a message waits."""
+        return bool(self._waiting)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no further message comes, and all results are known."""
+        return self.is_closed and not self._undecided
+
+    def number(self) -> int:
+        """Count a message in; give its number."""
+        self._taken += 1
+        self._undecided += 1
+        return self._taken - 1
+
+    def wait(self, job: Job) -> None:
+        """Let a message wait for a connection."""
+        self._waiting.append(job)
+        self.work.ring()
+
+    def take(self) -> Job:
+        """Give the message that waits longest."""
+        return self._waiting.popleft()
+
+    def give_back(self, jobs: list[Job]) -> None:
+        """Let messages wait that have their turn first."""
+        if jobs:
+            self._waiting.extendleft(reversed(jobs))
+            self.work.ring()
+
+    def conclude(
+        self, job: Job, cause: SMTPError | None = None, owner: Owner | None = None
+    ) -> SendResult:
+        """Post what became of a message whose commands were `owner`'s."""
+        delivery = job.delivery
+        results = delivery.results(cause, owner)
+        self._finished(delivery.message_id, results, cause)
+        told = delivery.conclude(results, cause)
+        result = SendResult(job.number, job.message, told)
+        self.post(result)
+        self._put_away(delivery)
+        return result
+
+    def post(self, result: SendResult) -> None:
+        """Let a result wait for whoever takes it."""
+        self._undecided -= 1
+        self._results[result.index] = result
+        self.news.ring()
+        if self.is_done:
+            self.work.ring()
+
+    def collect(self) -> SendResult | None:
+        """Give the next result, if it is there."""
+        if self._ordered:
+            result = self._results.pop(self._given, None)
+        elif self._results:
+            result = self._results.pop(next(iter(self._results)))
+        else:
+            return None
+        if result is not None:
+            self._given += 1
+            if self._taken - self._given <= self._room // 2:
+                self.room.ring()
+        return result
+
+    def close(self, failure: Exception | None = None) -> None:
+        """Take in no more; after a failure, give up those that wait."""
+        self.is_closed = True
+        if failure is not None:
+            self.failure = failure
+            self.give_up(failure)
+        self.room.ring()
+        self.news.ring()
+        self.work.ring()
+
+    def give_up(self, cause: BaseException) -> None:
+        """Tell of those that wait that it came to nothing."""
+        while self._waiting:
+            self.tell(self._waiting.popleft(), cause)
+
+    def tell(self, job: Job, cause: BaseException, owner: Owner | None = None) -> None:
+        """Tell what is known of a message that is given up: it has no result."""
+        delivery = job.delivery
+        self._undecided -= 1
+        self._finished(delivery.message_id, delivery.results(None, owner), cause)
+        self._put_away(delivery)
+
+    def _put_away(self, delivery: Delivery) -> None:
+        if delivery.needs_closing:
+            self._spent.append(delivery)
+
+    async def tidy(self) -> None:
+        """Close what the messages that are done were read from."""
+        while self._spent:
+            await self._spent.pop().aclose()
