@@ -50,9 +50,8 @@ def latency(
     }
 
 
-def rates(windows: Iterable[int], rounds: int) -> Curve:
-    """Give messages a second of an eager stream, for each window; none without it."""
-    windows = list(windows) if present([SEND_MANY_EAGER]) else []
+def rates(windows: Sequence[int], rounds: int) -> Curve:
+    """Give messages a second of an eager stream, for each window."""
     with own_sink() as sink, far_away(sink.port, USUAL) as port:
         taken = run(
             rounds,

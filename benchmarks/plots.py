@@ -50,11 +50,10 @@ def draw(results: Results, folder: Path) -> None:
         axes.set_xlabel("round-trip time, ms")
         axes.set_ylabel("ms a message, to three recipients")
         _lines(axes, results.latency)
-    if results.rates:
-        with _picture(folder / WINDOW) as axes:
-            axes.set_xlabel("messages on their way at once (window)")
-            axes.set_ylabel(f"messages a second, {USUAL * 1000:.0f} ms away")
-            _window(axes, results)
+    with _picture(folder / WINDOW) as axes:
+        axes.set_xlabel("messages on their way at once (window)")
+        axes.set_ylabel(f"messages a second, {USUAL * 1000:.0f} ms away")
+        _window(axes, results)
 
 
 def _lines(axes: Axes, latency: Mapping[Peer, Curve]) -> None:

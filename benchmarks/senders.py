@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from functools import partial
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 import anyio
 
@@ -20,29 +20,6 @@ from esmtp_async import Pipelining, SMTPClient
 Batch = Callable[[int], Awaitable[None]]
 #: Opens what messages go over, and gives the way to send them.
 Sender = Callable[[Job], AbstractAsyncContextManager[Batch]]
-
-
-class Result(Protocol):
-    """What became of a message of many."""
-
-    def unwrap(self) -> object:
-        """Give the receipt, or raise the error."""
-
-
-@runtime_checkable
-class Bulk(Protocol):
-    """A client that sends many messages in one call."""
-
-    def send_many(
-        self,
-        messages: Iterable[tuple[bytes, str, list[str]]],
-        *,
-        window: int | None = None,
-        connections: int | None = None,
-        ordered: bool = False,
-    ) -> AbstractAsyncContextManager[AsyncIterator[Result]]:
-        """Send them, and give the results as they come."""
-        raise NotImplementedError
 
 
 def _client(job: Job, pipelining: Pipelining) -> SMTPClient:
@@ -85,8 +62,6 @@ async def esmtp_send_many(job: Job, pipelining: Pipelining) -> AsyncIterator[Bat
     async with _client(job, pipelining) as client:
 
         async def batch(count: int) -> None:
-            if not isinstance(client, Bulk):
-                raise NotImplementedError
             async with client.send_many(
                 itertools.repeat(letter, count), window=job.window, connections=1
             ) as results:
