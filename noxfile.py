@@ -165,6 +165,16 @@ def endurance(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Hold the peers side by side, and write docs/performance.md; it takes minutes.
+
+    ``nox -s bench -- --quick`` takes half a minute, and writes nothing.
+    """
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Run every code sample of the documentation."""
     install(session, "test")
