@@ -103,7 +103,7 @@ class MailData:
     ) -> None:
         self._canonical = Canonicalizer()
         #: The canonical octets; empty for a stream.
-        self.octets = canonical(octets)
+        self.octets: bytes = canonical(octets)
         #: Octets as SIZE counts them: CRLFs in, stuffed dots out (RFC 1870 §5); None
         #: for a stream.
         self.size: int | None = len(self.octets) if blocks is None else None
