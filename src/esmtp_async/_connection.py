@@ -15,7 +15,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import ByteStream
 
-from esmtp_async import _transport
+from esmtp_async import _endings, _transport
 from esmtp_async._deadline import Deadline
 from esmtp_async._events import (
     CommandSent,
@@ -28,15 +28,8 @@ from esmtp_async._timeouts import Timeouts
 from esmtp_async._transport import STREAM_ERRORS
 from esmtp_async.protocol._asks import PAUSE, WAIT, Ask, Compute, Fetch
 from esmtp_async.protocol._commands import Command
-from esmtp_async.protocol._exceptions import (
-    ConnectionLost,
-    LocalProtocolError,
-    NotDelivered,
-    ProtocolViolation,
-    RemoteProtocolError,
-    StageTimeout,
-    TLSFailed,
-)
+from esmtp_async.protocol._content import BLOCK
+from esmtp_async.protocol._exceptions import LocalProtocolError, RemoteProtocolError
 from esmtp_async.protocol._exchange import Commands, Exchange, OnBehalfOf, OutOfTurn
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._replies import Reply
@@ -48,7 +41,6 @@ _numbers: Final = itertools.count(1)
 
 #: Seconds to hear why a server hung up on us while we wrote.
 _LAST_WORDS: Final = 1.0
-
 
 #: Does the TLS handshake over a stream.
 Upgrade = Callable[[ByteStream], Awaitable[ByteStream]]
@@ -92,6 +84,7 @@ class Connection:
         self._waiting = False  # for every reply, before the next step
         self._over = False  # nothing more is to be said
         self._mute = False  # nothing more can be said
+        self._may_be_refused = False  # a large piece has just gone out
         self._uploading = False
         self._overheard = False  # what `_converse` has not looked at yet
         self._stage = Stage.GREETING
@@ -144,7 +137,8 @@ class Connection:
             await self._in_time(self._converse)
         except RemoteProtocolError as error:
             self._poisoned = True
-            raise self._violation(error) from None
+            self._stage = self._stage_reached
+            raise _endings.violation(self._stage, error) from None
         finally:
             if self._overheard:
                 self._take_overheard()
@@ -185,7 +179,7 @@ class Connection:
             finally:
                 self._deadline.release()
         if scope.cancelled_caught:
-            raise self._timeout()
+            raise _endings.timeout(self._stage, self._timeouts.limit(self._stage))
 
     async def _converse(self) -> None:
         session = self.session
@@ -198,7 +192,8 @@ class Connection:
             elif event is CLOSED and (state is State.CLOSED or not session.eof):
                 return  # a reply or we ended it; its mere end leaves something unsaid
             elif event is CLOSED or event is LOST:
-                raise self._loss() from self._broken
+                self._stage = self._stage_reached
+                raise _endings.loss(self._stage) from self._broken
             else:
                 await self._speak()
                 if self._overheard:
@@ -226,16 +221,16 @@ class Connection:
         if self._waiting and session.awaited is not None:
             return
         self._waiting = False
-        flight: list[bytes] = []
+        flight = bytearray()
         while not self._over and not self._waiting and session.may_continue:
+            if len(flight) >= BLOCK:
+                await self._flush(flight)
+            if self._may_be_refused and self._is_spoken_to():
+                break
             step = self._next_step()
             if isinstance(step, Command):
-                try:
-                    flight.append(self._send(step))
-                except LocalProtocolError:
-                    self._is_out_of_turn = True
-                    continue
-                if step.more:
+                flight += self._send(step)
+                if session.unfinished:
                     await self._upload(flight)
             elif step is None:
                 self._over = True
@@ -246,6 +241,11 @@ class Connection:
                 if not self._mute:
                     await self._do(step)
         await self._flush(flight)
+
+    def _is_spoken_to(self) -> bool:
+        """Tell whether something has come that may make the rest needless."""
+        self._may_be_refused = False
+        return not self.is_quiet()
 
     def _next_step(self) -> Command | Ask | Fetch | Compute | None:
         try:
@@ -269,7 +269,12 @@ class Connection:
         return answer
 
     def _send(self, command: Command) -> bytes:
-        wire = self.session.send(command, self._speaker)
+        """Give the octets of a command, or none if it may not be sent."""
+        try:
+            wire = self.session.send(command, self._speaker)
+        except LocalProtocolError:
+            self._is_out_of_turn = True
+            return b""
         if self._observe.active:
             self._observe(CommandSent(self.number, str(command)))
         return wire
@@ -293,11 +298,11 @@ class Connection:
                 version = "" if self.tls is None else self.tls.version
                 self._observe(TLSStarted(self.number, version))
 
-    async def _flush(self, flight: list[bytes]) -> None:
+    async def _flush(self, flight: bytearray) -> None:
         """Write a flight in one piece, and empty it."""
         if not flight or self._mute:
             return
-        octets = b"".join(flight)
+        octets = bytes(flight)
         flight.clear()
         self._limit(self._stage_reached)
         self._poisoned = True  # until it is out: what is cut off is half a command
@@ -308,6 +313,7 @@ class Connection:
             await self._hear_last_words()
         else:
             self._poisoned = False
+            self._may_be_refused = len(octets) >= BLOCK
 
     async def _listen(self) -> None:
         """Read once, within the limit of the reply that comes next."""
@@ -326,7 +332,7 @@ class Connection:
             octets = b""
         self.session.receive_data(octets)
 
-    async def _upload(self, flight: list[bytes]) -> None:
+    async def _upload(self, flight: bytearray) -> None:
         """Write mail data while listening: anything heard stops it.
 
         A server that speaks before the end of the mail data refuses them, or
@@ -347,12 +353,12 @@ class Connection:
         if failure is not None:
             raise failure
 
-    async def _write_mail_data(self, flight: list[bytes]) -> None:
+    async def _write_mail_data(self, flight: bytearray) -> None:
         await self._flush(flight)
         while self.session.unfinished and not self._over:
             step = self._next_step()
             if isinstance(step, Command):
-                flight.append(self._send(step))
+                flight += self._send(step)
                 await self._flush(flight)
             elif step is not None:
                 await self._do(step)
@@ -394,22 +400,3 @@ class Connection:
             return Stage.CONTENT
         awaited = self.session.awaited
         return self._stage if awaited is None else STAGES[awaited.command.verb]
-
-    def _loss(self) -> NotDelivered:
-        self._stage = self._stage_reached
-        msg = f"the server closed the connection (stage: {self._stage.value})"
-        if self._stage is Stage.STARTTLS:
-            return TLSFailed(msg, stage=self._stage, temporary=True)
-        return ConnectionLost(msg, stage=self._stage, temporary=True)
-
-    def _timeout(self) -> NotDelivered:
-        seconds = self._timeouts.limit(self._stage)
-        msg = f"no progress within {seconds:g} s (stage: {self._stage.value})"
-        return StageTimeout(msg, stage=self._stage, temporary=True)
-
-    def _violation(self, error: RemoteProtocolError) -> NotDelivered:
-        self._stage = self._stage_reached
-        msg = f"the server broke the protocol (stage: {self._stage.value}): {error}"
-        if self._stage is Stage.STARTTLS:
-            return TLSFailed(msg, stage=self._stage)
-        return ProtocolViolation(msg, stage=self._stage, temporary=True)

@@ -21,7 +21,7 @@ from esmtp_async import (
     TLSFailed,
 )
 from esmtp_async._endpoint import Endpoint, advice
-from tests.backends import everywhere
+from tests.backends import everywhere, in_virtual_time
 from tests.client.certificates import client_context, server_context
 from tests.client.checks import failure
 from tests.raw import (
@@ -84,7 +84,7 @@ def client_of(server: Server, security: str, port: int = 2525) -> SMTPClient:
     )
 
 
-@everywhere
+@in_virtual_time
 @pytest.mark.parametrize("security", NOT_AT_ONCE)
 async def test_a_server_that_waits_for_us_to_begin_tls(security: Security) -> None:
     async with serving(TLS_PORT, tls=server_context()) as server:
@@ -98,7 +98,7 @@ async def test_a_server_that_waits_for_us_to_begin_tls(security: Security) -> No
                 )
 
 
-@everywhere
+@in_virtual_time
 @pytest.mark.parametrize("security", NOT_AT_ONCE)
 @pytest.mark.parametrize("ending", [EOF, RST])
 async def test_a_server_that_hangs_up_before_it_greets(
@@ -111,7 +111,7 @@ async def test_a_server_that_hangs_up_before_it_greets(
             assert str(error).endswith(f"(stage: greeting); {AT_ONCE}")
 
 
-@everywhere
+@in_virtual_time
 @pytest.mark.parametrize("security", NOT_AT_ONCE)
 @pytest.mark.parametrize(
     "record", [ALERT, ALERT[:2], b"\x16\x03\x03\x00\x7a\x02\n..", b"\x16\x03\n"]
@@ -135,7 +135,7 @@ PLAIN: Final = script(EHLO=offering("STARTTLS"))
 LATE: Final = script(CONNECT=(0.05, b"550 5.5.1 Protocol error\r\n", EOF))
 
 
-@everywhere
+@in_virtual_time
 @pytest.mark.parametrize("talk", [PLAIN, LATE], ids=["plain", "late"])
 async def test_a_server_that_speaks_no_tls_yet(talk: Script) -> None:
     async with serving(talk) as server:
@@ -156,7 +156,7 @@ async def test_a_server_that_speaks_no_tls_yet(talk: Script) -> None:
                 )
 
 
-@everywhere
+@in_virtual_time
 async def test_a_server_that_says_nothing_to_tls() -> None:
     async with serving(script(CONNECT=HANG)) as server:
         async with client_of(server, "tls", 587) as client:
@@ -169,7 +169,7 @@ async def test_a_server_that_says_nothing_to_tls() -> None:
             assert "port 587 is for security='starttls'" in str(error)
 
 
-@everywhere
+@in_virtual_time
 async def test_a_server_without_starttls() -> None:
     async with serving(script()) as server:
         async with client_of(server, "starttls") as client:
@@ -185,7 +185,14 @@ async def test_a_server_without_starttls() -> None:
 
 
 @everywhere
-async def test_no_advice_where_tls_is_not_the_matter(socket_path: Path) -> None:
+async def test_no_advice_over_a_unix_socket(socket_path: Path) -> None:
+    async with serving(script(CONNECT=EOF), path=socket_path):
+        async with SMTPClient(f"smtp+unix://{socket_path}") as client:
+            assert "security" not in str(await failure(client, ConnectionLost))
+
+
+@in_virtual_time
+async def test_no_advice_where_tls_is_not_the_matter() -> None:
     async with serving(script(CONNECT=b"554 no\r\n")) as server:
         async with client_of(server, "starttls") as client:
             assert "security" not in str(await failure(client, GreetingRefused))
@@ -196,9 +203,6 @@ async def test_no_advice_where_tls_is_not_the_matter(socket_path: Path) -> None:
     async with serving(script(CONNECT=b"SSH-2.0-x\r\n")) as server:
         async with client_of(server, "starttls") as client:
             assert "security" not in str(await failure(client, ProtocolViolation))
-    async with serving(script(CONNECT=EOF), path=socket_path):
-        async with SMTPClient(f"smtp+unix://{socket_path}") as client:
-            assert "security" not in str(await failure(client, ConnectionLost))
     behind = script(
         STARTTLS=(b"220 go\r\n", 0.05, b"250 x\r\n", HANG), EHLO=PLAIN["EHLO"]
     )

@@ -68,7 +68,7 @@ async def send_many(client: SMTPClient, count: int) -> None:
 @pytest.mark.parametrize(
     ("way", "pipelining", "figure"),
     [
-        (send, "conformant", 605),
+        (send, "conformant", 604),
         (send, "eager", 516),
         (send_many, "conformant", 519),
         (send_many, "eager", 470),

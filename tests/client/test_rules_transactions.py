@@ -310,6 +310,38 @@ async def test_E26_a_chunk_refused(keywords: list[str]) -> None:
 
 
 @everywhere
+async def test_E26_a_refusal_stops_the_chunks_long_before_the_window_is_full() -> None:
+    full = script(
+        EHLO=offering("PIPELINING", "CHUNKING"),
+        BDAT=[(b"452 4.3.1 full\r\n", 0.0), b"503 no\r\n"],
+        LAST=b"250 ok\r\n",
+    )
+    async with serving(full) as server, server.client() as client:
+        error = await failure(client, ContentRefused, big_stream(4000))
+        assert outcomes(error.recipients) == [("bob", "REFUSED", 452)]
+        assert len(server.taps[0].octets) < 600_000
+        assert (await send(client)).accepted == (BOB,)
+        assert len(server.heard) == 1
+
+
+@everywhere
+@pytest.mark.parametrize("source", ["bytes", "stream"])
+async def test_chunks_wait_for_no_reply_before_the_window_is_full(source: str) -> None:
+    """Over a long line a round trip for each would take most of the time."""
+    slow = script(
+        EHLO=offering("PIPELINING", "CHUNKING"),
+        BDAT=[(After(900_000), b"250 ok\r\n"), b"250 ok\r\n"],
+    )
+    async with serving(slow) as server:
+        async with server.client(pipelining="eager", timeouts=2) as client:
+            message = big_stream(100) if source == "stream" else b"x\r\n" * 500_000
+            receipt = await send(client, message)
+            assert receipt.accepted == (BOB,)
+            # In blocks all the same: each has a time limit of its own.
+            assert max(map(len, server.taps[0].writes)) < 2 * 65536
+
+
+@everywhere
 async def test_E27_all_replies_of_a_group_count() -> None:
     odd = script(MAIL=[b"550 no\r\n", b"250 ok\r\n"])
     async with serving(odd) as server, server.client() as client:

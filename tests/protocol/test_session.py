@@ -100,9 +100,9 @@ def test_the_window_bounds_the_commands_on_their_way() -> None:
 
 
 def test_the_window_bounds_the_octets_on_their_way() -> None:
-    assert WINDOW_OCTETS == 128 * 1024
-    half = Bdat(b"x" * (WINDOW_OCTETS // 2 - len(b"BDAT 65524\r\n")))
-    nearly = Bdat(half.wire[len(b"BDAT 65524\r\n") + 1 :])
+    assert WINDOW_OCTETS == 1024 * 1024
+    half = Bdat(b"x" * (WINDOW_OCTETS // 2 - len(b"BDAT 524275\r\n")))
+    nearly = Bdat(half.wire[len(b"BDAT 524275\r\n") + 1 :])
     session = session_in(State.RCPT)
     send_both(session, half, nearly)
     assert session.may_continue  # for an octet is left
