@@ -50,6 +50,7 @@ class SocketByteStream(ByteStream):
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
+        self._attributes = _attributes(connected)
         self._loop = asyncio.get_running_loop()
         self._receiving = anyio.ResourceGuard("reading from")
         self._sending = anyio.ResourceGuard("writing to")
@@ -178,19 +179,22 @@ class SocketByteStream(ByteStream):
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         """What anyio's streams over sockets tell, too."""
-        connected = self._socket
-        attributes: dict[Any, Callable[[], Any]] = {
-            SocketAttribute.family: lambda: connected.family,
-            SocketAttribute.local_address: lambda: _address(connected.getsockname()),
-            SocketAttribute.raw_socket: lambda: connected,
-            SocketAttribute.remote_address: lambda: _address(connected.getpeername()),
+        return self._attributes
+
+
+def _attributes(connected: socket.socket) -> Mapping[Any, Callable[[], Any]]:
+    attributes: dict[Any, Callable[[], Any]] = {
+        SocketAttribute.family: lambda: connected.family,
+        SocketAttribute.local_address: lambda: _address(connected.getsockname()),
+        SocketAttribute.raw_socket: lambda: connected,
+        SocketAttribute.remote_address: lambda: _address(connected.getpeername()),
+    }
+    if connected.family in _IP:
+        attributes |= {
+            SocketAttribute.local_port: lambda: connected.getsockname()[1],
+            SocketAttribute.remote_port: lambda: connected.getpeername()[1],
         }
-        if connected.family in _IP:
-            attributes |= {
-                SocketAttribute.local_port: lambda: connected.getsockname()[1],
-                SocketAttribute.remote_port: lambda: connected.getpeername()[1],
-            }
-        return attributes
+    return attributes
 
 
 def _wake(waiting: asyncio.Future[None] | None) -> None:

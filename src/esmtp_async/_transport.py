@@ -6,7 +6,7 @@ what a stream cannot tell is taken as unknown, never as an error.
 
 from __future__ import annotations
 
-import selectors
+import select
 import socket
 import ssl
 import struct
@@ -41,9 +41,6 @@ _FORGOTTEN: Final = (OSError, ValueError, AttributeError)
 
 #: Seconds for a peer to take its leave under TLS.
 _GRACE: Final = 0.05
-
-# poll() has no limit on descriptors; select() is all that Windows has.
-_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 #: Octets of one TLS record, at most.
 _RECORD: Final = 16384
@@ -147,11 +144,24 @@ def is_quiet(stream: ByteStream) -> bool:
         raw = stream.extra(SocketAttribute.raw_socket, None)
         if raw is None:
             return True
-        with _Selector() as selector:
-            selector.register(raw, selectors.EVENT_READ)
-            return not selector.select(timeout=0)
+        return not _readable(raw)
     except _FORGOTTEN:
         return False
+
+
+def readable_by_poll(raw: socket.socket) -> bool:
+    """Look whether something can be read; there may be any number of descriptors."""
+    poll = select.poll()
+    poll.register(raw, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def readable_by_select(raw: socket.socket) -> bool:
+    """Look whether something can be read, as Windows lets one."""
+    return bool(select.select([raw], [], [], 0)[0])
+
+
+_readable: Final = readable_by_poll if hasattr(select, "poll") else readable_by_select
 
 
 def is_unix_socket(stream: ByteStream) -> bool:

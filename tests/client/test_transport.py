@@ -24,6 +24,7 @@ from esmtp_async import (
     _transport,
 )
 from esmtp_async._endpoint import Endpoint
+from esmtp_async._transport import readable_by_poll, readable_by_select
 from esmtp_async.testing import SMTPServer, memory_pipe
 from tests.backends import everywhere
 from tests.client.certificates import client_context, server_context
@@ -354,6 +355,23 @@ async def test_quiet_and_not() -> None:
             assert not _transport.is_quiet(stream)
             assert _transport.tls_info(stream) is None
             assert _transport.local_ip(stream) is None
+
+
+@pytest.mark.parametrize("readable", [readable_by_poll, readable_by_select])
+def test_both_ways_to_look_at_a_socket(
+    readable: Callable[[socket.socket], bool],
+) -> None:
+    near, far = socket.socketpair()
+    with near:
+        assert not readable(near)
+        far.send(b"x")
+        assert readable(near)
+        near.recv(1)
+        assert not readable(near)
+        far.close()
+        assert readable(near)
+    with pytest.raises((OSError, ValueError)):
+        readable(near)
 
 
 @everywhere
