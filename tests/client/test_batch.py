@@ -285,6 +285,21 @@ async def test_recipients_that_are_too_many_go_in_a_further_transaction() -> Non
         assert len(server.messages) == 12
 
 
+@everywhere
+async def test_a_stream_goes_out_in_one_transaction() -> None:
+    """It can be read once: who was too many stays refused."""
+
+    async def blocks() -> AsyncIterator[bytes]:
+        yield MESSAGE
+
+    many = [f"r{number}@example.test" for number in range(3)]
+    async with SMTPServer(max_recipients=2) as server, server.client() as client:
+        results = await collect(client, [(blocks(), ALICE, many), letter(1)])
+    assert told(results) == ["ACCEPTED", "ACCEPTED", "REFUSED", "ACCEPTED"]
+    assert [m.content for m in server.messages].count(MESSAGE) == 1
+    assert len(server.messages) == 2
+
+
 # Losses
 
 
