@@ -398,6 +398,43 @@ async def test_a_source_of_blocks_that_breaks_ends_its_own_message_alone() -> No
         assert b"\r\n.\r\n" not in server.taps[0].octets.split(b"xxx")[-1]
 
 
+@everywhere
+@pytest.mark.parametrize("connections", [1, 2])
+async def test_a_stream_that_turns_out_to_be_8bit_ends_itself_alone(
+    connections: int,
+) -> None:
+    """Behind 354 nothing but mail data may be said: the connection is given up."""
+
+    async def blocks() -> AsyncIterator[bytes]:
+        yield b"Subject: x\r\n\r\n\xff\r\n"
+
+    messages = [letter(0), (blocks(), ALICE, BOB), letter(2), letter(3)]
+    async with SMTPServer(extensions=["PIPELINING"]) as server:
+        async with server.client() as client:
+            with anyio.fail_after(10):
+                results = await collect(client, messages, connections=connections)
+    assert told(results) == ["ACCEPTED", "REFUSED", "ACCEPTED", "ACCEPTED"]
+    assert isinstance(results[1].error, NotSupported)
+    assert len(server.messages) == 3
+
+
+@in_virtual_time
+async def test_who_was_lost_before_and_meets_421_to_another_is_told() -> None:
+    """It stands behind a message that 421 ends, and has had its second try."""
+    rules = [
+        Rule("MAIL", "bob", close=True, times=1),
+        Rule("DATA", delay=10, times=1),
+        Rule("CONTENT", reply="421 4.3.2 closing"),
+        Rule("CONNECT", delay=60, skip=2),
+    ]
+    messages: list[Entry] = [(MESSAGE, ALICE, BOB), (MESSAGE, BOB, ALICE)]
+    async with SMTPServer(rules=rules) as server, server.client() as client:
+        results = await collect(client, messages, connections=2)
+    assert told(results) == ["REFUSED", "NOT_SENT"]
+    assert isinstance(results[1].error, ConnectionLost)
+    assert results[1].error.retry_safe
+
+
 # Servers that are not to be had
 
 
