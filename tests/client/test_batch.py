@@ -666,6 +666,30 @@ async def test_a_cancelled_batch_tells_of_what_it_had() -> None:
 
 
 @everywhere
+@pytest.mark.parametrize("endless", [True, False])
+async def test_a_batch_that_is_cancelled_never_comes_to_its_end(
+    *, endless: bool
+) -> None:
+    """Whoever cancels it from within sees no end of results that were not all."""
+
+    async def source() -> AsyncIterator[Entry]:
+        yield letter(0)
+        yield letter(1)
+        if endless:
+            await anyio.sleep_forever()
+
+    ended = False
+    rules = [Rule("DATA", skip=1, delay=60)]
+    async with SMTPServer(rules=rules) as server, server.client() as client:
+        with anyio.CancelScope() as scope:
+            async with client.send_many(source(), connections=1) as results:
+                async for _ in results:
+                    scope.cancel()
+                ended = True
+    assert not ended
+
+
+@everywhere
 async def test_sources_are_closed_where_they_are_left() -> None:
     closed: list[str] = []
 
