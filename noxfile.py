@@ -132,7 +132,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def simulation(session: nox.Session) -> None:
-    """Run a share of what `simulate` and `exhaustive` run, for a minute."""
+    """Run a share of what `simulate`, `exhaustive` and `batches` run, for a minute."""
     install(session, "test")
     session.run("pytest", "-n", "4", "-m", "simulation", "tests/simulation")
 
@@ -155,6 +155,16 @@ def exhaustive(session: nox.Session) -> None:
     """
     install(session, "test")
     session.run("python", "-m", "tests.simulation.exhaustive", *session.posargs)
+
+
+@nox.session
+def batches(session: nox.Session) -> None:
+    """Let every fault befall every place of a few batches; it takes half an hour.
+
+    ``nox -s batches -- eager asyncio`` takes the batches and loops so named.
+    """
+    install(session, "test")
+    session.run("python", "-m", "tests.simulation.batches", *session.posargs)
 
 
 @nox.session

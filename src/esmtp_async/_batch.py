@@ -141,6 +141,15 @@ class Batch:
 
     async def _feed(self) -> None:
         """Take messages from the source, as long as there is room for them."""
+        try:
+            await self._exhaust()
+        finally:
+            if isinstance(self._source, AsyncGenerator):
+                with anyio.move_on_after(_CLOSING, shield=True):
+                    await self._source.aclose()
+
+    async def _exhaust(self) -> None:
+        """Take all messages; the desk is closed behind the last one, or the failure."""
         desk = self._desk
         try:
             following = _follower(self._source)
@@ -151,11 +160,7 @@ class Batch:
                     await desk.room.wait()
         except Exception as error:  # noqa: BLE001  # the source's own
             desk.failure = error
-        finally:
-            desk.close()
-            if isinstance(self._source, AsyncGenerator):
-                with anyio.move_on_after(_CLOSING, shield=True):
-                    await self._source.aclose()
+        desk.close()
 
     async def _admit(self, entry: Entry) -> None:
         """Make a message ready, and let it wait for a connection."""

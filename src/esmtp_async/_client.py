@@ -233,7 +233,8 @@ class SMTPClient:
         `sender` (`""` for the null reverse-path) and `recipients` come from the
         header fields unless given; an iterable has none. With `all_or_nothing`
         nobody gets the message if a recipient is refused. `timeout` bounds the
-        call, in seconds.
+        call, in seconds. Recipients that are too many for the server get the
+        message in further transactions, but for an iterable, which is read once.
 
         Returns a `Receipt` with what became of each recipient. Raises
         `InvalidInput` before any octet is sent; `NotDelivered`, by its

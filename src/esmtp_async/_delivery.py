@@ -46,7 +46,8 @@ class Delivery:
     """One message on its way; at any moment it can tell what is known of it.
 
     Mostly it is one transaction. A server that takes no more recipients in one
-    gets the others in further ones (RFC 5321 §4.5.3.1.10, RFC 9422 §4.2).
+    gets the others in further ones (RFC 5321 §4.5.3.1.10, RFC 9422 §4.2), but of
+    a stream, which can be read once.
     """
 
     def __init__(
@@ -173,6 +174,9 @@ class Delivery:
         final_reply = transaction.final_reply
         if final_reply is not None:
             self._reply, self._tls = final_reply, attempt.connection.tls
+        if self._spent(transaction):
+            self._left = ()
+        else:
             postponed = tuple(asked[index] for index in transaction.postponed)
             self._left = postponed + self._left
             for position in postponed:
@@ -196,14 +200,21 @@ class Delivery:
         known = dict(zip(attempt.asked, attempt.results(None, owner), strict=True))
         left = [p for p in known if known[p].outcome is Outcome.NOT_SENT]
         refused = len(left) < len(known)
-        begun = attempt.transaction.content_begun and self._outgoing.is_stream
-        if not left or begun or (refused and self._all_or_nothing):
+        if (
+            not left
+            or self._spent(attempt.transaction)
+            or (refused and self._all_or_nothing)
+        ):
             return False
         self._retries += 1
         self._known |= {p: known[p] for p in known if p not in left}
         self._left = (*left, *self._left)
         self._attempt = None
         return True
+
+    def _spent(self, transaction: Transaction) -> bool:
+        """Tell whether the mail data have gone out, and cannot be read once more."""
+        return transaction.content_begun and self._outgoing.is_stream
 
     def results(
         self, error: SMTPError | None = None, owner: Owner | None = None

@@ -158,12 +158,12 @@ class Desk:
     def give_up(self, cause: BaseException) -> None:
         """Tell of those that wait that it came to nothing."""
         while self._waiting:
+            self._undecided -= 1
             self.tell(self._waiting.popleft(), cause)
 
     def tell(self, job: Job, cause: BaseException, owner: Owner | None = None) -> None:
         """Tell what is known of a message that is given up: it has no result."""
         delivery = job.delivery
-        self._undecided -= 1
         self._finished(delivery.message_id, delivery.results(None, owner), cause)
         self._put_away(delivery)
 

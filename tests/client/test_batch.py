@@ -285,6 +285,21 @@ async def test_recipients_that_are_too_many_go_in_a_further_transaction() -> Non
         assert len(server.messages) == 12
 
 
+@everywhere
+async def test_a_stream_goes_out_in_one_transaction() -> None:
+    """It can be read once: who was too many stays refused."""
+
+    async def blocks() -> AsyncIterator[bytes]:
+        yield MESSAGE
+
+    many = [f"r{number}@example.test" for number in range(3)]
+    async with SMTPServer(max_recipients=2) as server, server.client() as client:
+        results = await collect(client, [(blocks(), ALICE, many), letter(1)])
+    assert told(results) == ["ACCEPTED", "ACCEPTED", "REFUSED", "ACCEPTED"]
+    assert [m.content for m in server.messages].count(MESSAGE) == 1
+    assert len(server.messages) == 2
+
+
 # Losses
 
 
@@ -381,6 +396,43 @@ async def test_a_source_of_blocks_that_breaks_ends_its_own_message_alone() -> No
         assert isinstance(error.__cause__, KeyError)
         assert not error.temporary
         assert b"\r\n.\r\n" not in server.taps[0].octets.split(b"xxx")[-1]
+
+
+@everywhere
+@pytest.mark.parametrize("connections", [1, 2])
+async def test_a_stream_that_turns_out_to_be_8bit_ends_itself_alone(
+    connections: int,
+) -> None:
+    """Behind 354 nothing but mail data may be said: the connection is given up."""
+
+    async def blocks() -> AsyncIterator[bytes]:
+        yield b"Subject: x\r\n\r\n\xff\r\n"
+
+    messages = [letter(0), (blocks(), ALICE, BOB), letter(2), letter(3)]
+    async with SMTPServer(extensions=["PIPELINING"]) as server:
+        async with server.client() as client:
+            with anyio.fail_after(10):
+                results = await collect(client, messages, connections=connections)
+    assert told(results) == ["ACCEPTED", "REFUSED", "ACCEPTED", "ACCEPTED"]
+    assert isinstance(results[1].error, NotSupported)
+    assert len(server.messages) == 3
+
+
+@in_virtual_time
+async def test_who_was_lost_before_and_meets_421_to_another_is_told() -> None:
+    """It stands behind a message that 421 ends, and has had its second try."""
+    rules = [
+        Rule("MAIL", "bob", close=True, times=1),
+        Rule("DATA", delay=10, times=1),
+        Rule("CONTENT", reply="421 4.3.2 closing"),
+        Rule("CONNECT", delay=60, skip=2),
+    ]
+    messages: list[Entry] = [(MESSAGE, ALICE, BOB), (MESSAGE, BOB, ALICE)]
+    async with SMTPServer(rules=rules) as server, server.client() as client:
+        results = await collect(client, messages, connections=2)
+    assert told(results) == ["REFUSED", "NOT_SENT"]
+    assert isinstance(results[1].error, ConnectionLost)
+    assert results[1].error.retry_safe
 
 
 # Servers that are not to be had
@@ -621,6 +673,30 @@ async def test_a_cancelled_batch_tells_of_what_it_had() -> None:
             assert watch.outcomes == {"ACCEPTED": 1, "UNKNOWN": 1, "NOT_SENT": 7}
             assert server.taps[0].closed == 1
             assert told(await collect(client, letters(2))) == ["ACCEPTED"] * 2
+
+
+@everywhere
+@pytest.mark.parametrize("endless", [True, False])
+async def test_a_batch_that_is_cancelled_never_comes_to_its_end(
+    *, endless: bool
+) -> None:
+    """Whoever cancels it from within sees no end of results that were not all."""
+
+    async def source() -> AsyncIterator[Entry]:
+        yield letter(0)
+        yield letter(1)
+        if endless:
+            await anyio.sleep_forever()
+
+    ended = False
+    rules = [Rule("DATA", skip=1, delay=60)]
+    async with SMTPServer(rules=rules) as server, server.client() as client:
+        with anyio.CancelScope() as scope:
+            async with client.send_many(source(), connections=1) as results:
+                async for _ in results:
+                    scope.cancel()
+                ended = True
+    assert not ended
 
 
 @everywhere

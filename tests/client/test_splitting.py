@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from esmtp_async import (
@@ -62,6 +64,31 @@ async def test_a_server_that_tells_no_limit_is_asked_again() -> None:
         assert receipt.accepted == tuple(FIVE)
         stored = [[r.path for r in m.recipients] for m in server.messages]
         assert stored == [FIVE[:2], FIVE[2:4], FIVE[4:]]
+
+
+@everywhere
+@pytest.mark.parametrize("chunking", [True, False])
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [([], "REFUSED"), (["LIMITS RCPTMAX=2"], "NOT_SENT")],
+    ids=["452", "RCPTMAX"],
+)
+async def test_a_stream_goes_out_in_one_transaction(
+    limits: list[str], told: str, *, chunking: bool
+) -> None:
+    """It can be read once: nobody gets what is left of it, which is nothing."""
+
+    async def blocks() -> AsyncIterator[bytes]:
+        yield MESSAGE
+
+    extensions = ["PIPELINING", *limits, *["CHUNKING"] * chunking]
+    async with SMTPServer(extensions=extensions, max_recipients=2) as server:
+        async with server.client() as client:
+            receipt = await send(client, blocks(), recipients=FIVE)
+        assert [m.content for m in server.messages] == [MESSAGE]
+        assert receipt.accepted == tuple(FIVE[:2])
+        assert {r.outcome.name for r in receipt.refused} == {told}
+        assert all(r.temporary for r in receipt.refused)
 
 
 @everywhere

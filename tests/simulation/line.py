@@ -6,6 +6,7 @@ client's TLS is tapped where it encrypts and decrypts.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable
@@ -31,6 +32,8 @@ from tests.simulation.faults import (
 )
 
 BLOCK: Final = 65536
+#: Counts all that happens, on whatever line.
+_moments: Final = itertools.count()
 _LAST_LINE: Final = re.compile(rb"\d\d\d(?: .*)?\r?\n", re.DOTALL)
 
 
@@ -39,6 +42,8 @@ class Entry(NamedTuple):
 
     #: By the virtual clock.
     time: float
+    #: Tells what came first where the time is the same.
+    moment: int
     #: `C` the client says, `S` it reads, `!` a fault strikes, `sent` a write is out,
     #: `failed` one is not, `tls` the handshake is done, `closed`.
     what: str
@@ -78,7 +83,7 @@ class Line(ByteStream):
         self._spoken = anyio.Event()
 
     def note(self, what: str, octets: bytes = b"") -> None:
-        self.record.append(Entry(anyio.current_time(), what, octets))
+        self.record.append(Entry(anyio.current_time(), next(_moments), what, octets))
 
     def strike(self, fault: Fault) -> None:
         """Let a fault happen, once."""

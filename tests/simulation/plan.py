@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
@@ -33,6 +33,11 @@ OFFERS: Final = (
     "ENHANCEDSTATUSCODES",
 )
 
+#: How many of the sessions send their letters by `send_many`.
+BATCHES: Final = 0.25
+#: How much more is said on one connection then.
+LONGER: Final = 6
+
 # Which verb meets a mood of the server's.
 _VERBS: Final = (
     *("CONNECT", "EHLO|LHLO", "AUTH", "MAIL", "RCPT", "DATA|BDAT", "RSET", "QUIT"),
@@ -50,7 +55,7 @@ class Letter:
     """A message: what it is, when it is sent, and how long somebody waits for it."""
 
     number: int
-    #: Seconds from the beginning.
+    #: Seconds from the beginning; in a batch, from when the source is asked for it.
     start: float
     recipients: tuple[str, ...]
     octets: bytes
@@ -89,6 +94,24 @@ class Letter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Batch:
+    """How several messages are sent by `send_many`, and who loses patience."""
+
+    #: As given to `send_many`.
+    window: int
+    connections: int
+    ordered: bool
+    #: Messages behind which the source fails; None: it does not.
+    fails: int | None = None
+    #: Results behind which whoever takes them leaves; None: nobody leaves.
+    leaves: int | None = None
+    #: Seconds until all of it is cancelled.
+    patience: float = math.inf
+    #: As with a letter, of the task that takes the results.
+    suspension: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Everything a session is made of."""
 
@@ -98,6 +121,8 @@ class Plan:
     lmtp: bool
     auth: bool
     extensions: tuple[str, ...]
+    #: Recipients that the server takes in one transaction.
+    max_recipients: int
     fragment: int | None
     #: Seconds until the server hangs up on a client that says nothing.
     idle: float
@@ -109,6 +134,12 @@ class Plan:
     max_idle: float
     timeouts: Timeouts
     letters: tuple[Letter, ...]
+    #: How letters are sent together; None: each by a task of its own.
+    batch: Batch | None
+    #: How many of the letters, at their end, a batch leaves to tasks of their own.
+    apart: int
+    #: How many of the fault-free messages are sent together; 0: one by `send`.
+    last: int
     faults: tuple[Fault, ...]
 
 
@@ -116,12 +147,22 @@ def plan(seed: int) -> Plan:
     """Make up a session; the same one for the same seed."""
     random = Random(seed)  # noqa: S311  # no secret
     security = random.choices(["plain", "starttls", "tls"], weights=[8, 1, 1])[0]
+    max_connections = random.choice([1, 1, 2, 3])
+    together = random.random() < BATCHES
+    offered = 0.9 if together else 0.75
+    many = random.randint(1, 12) if together else 0
+    few = random.choice([0, 0, 0, 1, 2] if together else [1, 1, 1, 1, 2, 2, 3])
+    most = random.choice([1000] * 6 + [1, 2, 3])
     return Plan(
         seed=seed,
         security=security,
         lmtp=random.random() < 0.25,
         auth=random.random() < 0.15,
-        extensions=tuple(line for line in OFFERS if random.random() < 0.75),
+        extensions=(
+            *(line for line in OFFERS if random.random() < offered),
+            *_limits(random, most),
+        ),
+        max_recipients=most,
         fragment=random.choices([None, 40, 5], weights=[14, 3, 1])[0],
         idle=random.choice([math.inf, math.inf, math.inf, 30.0]),
         grain=random.choices([65536, 40, 5], weights=[20, 3, 1])[0],
@@ -129,19 +170,25 @@ def plan(seed: int) -> Plan:
             Rule(
                 "RCPT", f"{REFUSED}-", reply=random.choice(["450 no", "550 5.1.1 no"])
             ),
-            *(_mood(random) for _ in range(random.choice([0, 0, 0, 1, 1, 2]))),
+            *(
+                _mood(random, 8 if together else 2)
+                for _ in range(random.choice([0, 0, 0, 1, 1, 2]))
+            ),
         ),
-        pipelining=random.choice(["off", "conformant", "eager"]),
-        max_connections=random.choice([1, 1, 2, 3]),
-        max_messages=random.choice([None, None, 1, 2]),
+        pipelining=random.choice(["off", "conformant", "eager", "eager"]),
+        max_connections=max_connections,
+        max_messages=random.choice([None, None, None if together else 1, 2]),
         max_idle=random.choice([45.0, 45.0, 5.0]),
         timeouts=random.choice([Timeouts(), Timeouts(), Timeouts.interactive()]),
-        letters=tuple(
-            letter(random, number)
-            for number in range(random.choice([1, 1, 1, 1, 2, 2, 3]))
+        letters=(
+            *(_of_a_batch(random, letter(random, number)) for number in range(many)),
+            *(letter(random, number) for number in range(many, many + few)),
         ),
+        batch=_batch(random, max_connections) if together else None,
+        apart=few,
+        last=random.choice([0, 0, 1, 2]),
         faults=tuple(
-            _fault(random, clear=security == "plain")
+            _fault(random, clear=security == "plain", longer=LONGER if together else 1)
             for _ in range(random.choice([0, 1, 1, 2, 2, 3, 4]))
         ),
     )
@@ -175,10 +222,51 @@ def letter(random: Random, number: int) -> Letter:
     )
 
 
-def _mood(random: Random) -> Rule:
+def _of_a_batch(random: Random, letter: Letter) -> Letter:
+    """Leave out what only `send` takes."""
+    return replace(
+        letter,
+        start=random.choice([0] * 8 + [1, 20, 60]),
+        all_or_nothing=False,
+        timeout=None,
+        patience=math.inf,
+        suspension=0,
+    )
+
+
+def _batch(random: Random, max_connections: int) -> Batch:
+    """Make up how a batch is sent."""
+    batch = Batch(
+        window=random.randint(1, 8),
+        connections=random.randint(1, max_connections),
+        ordered=random.random() < 0.5,
+    )
+    match random.randrange(10):
+        case 0:
+            return replace(batch, patience=random.choice([0.5, 5, 50, 500]))
+        case 1:
+            return replace(batch, suspension=random.randrange(1, 60))
+        case 2:
+            return replace(batch, leaves=random.randint(1, 6))
+        case 3:
+            return replace(batch, fails=random.randrange(8))
+    return batch
+
+
+def _limits(random: Random, most: int) -> list[str]:
+    """Make up what the server tells of its limits (RFC 9422)."""
+    limits = []
+    if random.random() < 0.5 and most < 1000:
+        limits.append(f"RCPTMAX={most}")
+    if random.random() < 0.1:
+        limits.append(f"MAILMAX={random.choice([1, 2, 5])}")
+    return [" ".join(["LIMITS", *limits])] if limits else []
+
+
+def _mood(random: Random, latest: int) -> Rule:
     """Make up what goes wrong at the server itself."""
     verb = random.choice(_VERBS)
-    skip = random.choice([0, 0, 0, 1, 2])
+    skip = random.choice([0, random.randint(0, latest)])
     kind = random.choice(["refuse", "close", "drop", "slow", "silent", "mute"])
     if kind == "refuse" and verb not in _NO_REFUSAL:
         reply = random.choice(["450 4.2.0 later", "550 5.1.1 no", "421 4.3.2 closing"])
@@ -192,8 +280,8 @@ def _mood(random: Random) -> Rule:
     return Rule(verb, close=True, drop=kind == "drop", skip=skip, times=1)
 
 
-def _fault(random: Random, *, clear: bool) -> Fault:
-    """Make up what goes wrong on the way."""
+def _fault(random: Random, *, clear: bool, longer: int) -> Fault:
+    """Make up what goes wrong on the way; some strike that much later."""
     kinds, span = random.choices(
         [
             (ARRIVING, 450 if clear else 2500),
@@ -207,6 +295,6 @@ def _fault(random: Random, *, clear: bool) -> Fault:
     return Fault(
         kind=random.choice(kinds),
         connection=random.choice([0, 0, 0, 0, 1, 2]),
-        position=random.randrange(span),
+        position=random.randrange(span * random.choice([1, longer])),
         extent=random.randrange(400),
     )

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from esmtp_async import Timeouts
+from tests.simulation.attempt import Attempt
 from tests.simulation.line import Entry
 
 MAX_LINE: Final = 2048
+#: Of the clocks, in seconds.
+TOLERANCE: Final = 0.001
 
 _REPLY_LINE: Final = re.compile(rb"([2-5]\d\d)(?:([ -])([^\n]*))?\r\n", re.DOTALL)
 _PATH: Final = re.compile(rb"(MAIL FROM|RCPT TO):<([^>]*)>", re.IGNORECASE)
 _CHUNK: Final = re.compile(rb"BDAT (\d+)( LAST)?")
 _DOT: Final = re.compile(rb"(?:^|\r\n)\.\r\n")
+
 
 # Verb to the codes that may answer it, where the first digit does not decide.
 _LEGAL: Final = {
@@ -30,6 +34,8 @@ _LEGAL: Final = {
     "DATA": rb"354|[45]..",
     "RSET": rb"2..|421",
 }
+#: What nothing may follow before it is answered (RFC 2920 §3.1).
+_ALONE: Final = frozenset({"CONNECT", "EHLO", "LHLO", "HELO", "AUTH", "DATA", "QUIT"})
 # Verb to the field of `Timeouts` that bounds its reply.
 _LIMITS: Final = {
     "CONNECT": "greeting",
@@ -43,41 +49,6 @@ _LIMITS: Final = {
 _LAST_WORDS: Final = 1.01
 
 
-@dataclass(eq=False)
-class Attempt:
-    """One transaction, as the octets tell it."""
-
-    sender: str
-    mail: int = 0
-    recipients: list[str] = field(default_factory=list)
-    rcpt: dict[str, int] = field(default_factory=dict)
-    data: int = 0
-    finals: list[int] = field(default_factory=list)
-    shutdown: bool = False
-    #: Whether an octet of the mail data, or their end, was handed over.
-    begun: bool = False
-    committed: bool = False
-
-    @property
-    def accepted(self) -> list[str]:
-        if self.mail // 100 != 2:
-            return []
-        return [path for path, code in self.rcpt.items() if code // 100 == 2]
-
-    def outcome(self, recipient: str, *, lmtp: bool) -> str:
-        """Tell what the sender must be told."""
-        refusals = (self.mail, self.rcpt.get(recipient, 0), self.data)
-        if any(code // 100 in {4, 5} and code != 421 for code in refusals):
-            return "REFUSED"
-        if recipient in self.accepted:
-            place = self.accepted.index(recipient) if lmtp else 0
-            if place < len(self.finals):
-                return "ACCEPTED" if self.finals[place] < 300 else "REFUSED"
-        if self.shutdown:
-            return "REFUSED"
-        return "UNKNOWN" if self.committed else "NOT_SENT"
-
-
 @dataclass
 class _Sent:
     """A command, and how many replies it still waits for."""
@@ -87,20 +58,35 @@ class _Sent:
     path: str = ""
     due: int | None = None
 
+    @property
+    def over(self) -> bool:
+        """Whether its transaction is over, whatever the reply will be."""
+        return self.verb == "CONTENT" or (
+            self.attempt is not None and self.attempt.mail >= 400
+        )
+
 
 class Reading:
     """What passed on one line, understood."""
 
     def __init__(
-        self, record: Sequence[Entry], timeouts: Timeouts, *, lmtp: bool
+        self,
+        record: Sequence[Entry],
+        timeouts: Timeouts,
+        calls: Mapping[str, Hashable],
+        *,
+        lmtp: bool,
     ) -> None:
         self.attempts: list[Attempt] = []
         #: What the client did that it may not.
         self.problems: list[str] = []
         #: The lines of the last reply to EHLO.
         self.offers: tuple[bytes, ...] = ()
+        #: When the client said something last, by `Entry.moment`.
+        self.said = 0
         #: Seconds that were left for the reply awaited when the client hung up.
         self.left = 0.0
+        self._calls = calls  # which call of the client's sends what a sender sends
         self._lmtp = lmtp
         self._timeouts = timeouts
         self._outstanding: deque[_Sent] = deque([_Sent("CONNECT", None)])
@@ -121,9 +107,31 @@ class Reading:
                 handlers[entry.what](entry.octets)
             if entry.what in {"C", "sent", "tls"}:
                 self._since = entry.time
+        for sent in self._outstanding:
+            if sent.attempt is not None:
+                sent.attempt.until = self._moment
+
+    @property
+    def head(self) -> Attempt | None:
+        """The transaction whose reply was awaited when the line ended."""
+        return self._outstanding[0].attempt if self._outstanding else self._attempt
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether the time for the reply awaited was up when the line ended."""
+        return bool(self._outstanding) and self.left < TOLERANCE
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What the server told of its limits (RFC 9422)."""
+        pairs = b" ".join(self.offers).split()
+        return {
+            name.decode(): int(number)
+            for name, number in (pair.split(b"=") for pair in pairs if b"=" in pair)
+        }
 
     def _check_time(self, entry: Entry) -> None:
-        self._now = entry.time
+        self._now, self._moment = entry.time, entry.moment
         if not self._outstanding:
             self.left = 0.0
             return
@@ -151,6 +159,7 @@ class Reading:
         elif not self._outstanding and (self._read or self._lines):
             self.problems.append(f"{octets[:60]!r} written behind octets unasked for")
         self._written += octets
+        self.said = self._moment
         before = None
         while self._written and self._written != before:
             before = self._written
@@ -198,16 +207,12 @@ class Reading:
             self._outstanding.append(_Sent("AUTH", None))
             return
         verb = line.split(b" ")[0].upper().decode("latin-1")
-        grouped = [sent.verb for sent in self._outstanding]
-        if verb in {"RSET", "QUIT"} and grouped:
-            self.problems.append(f"{verb} written with {grouped} unanswered")
+        if self._outstanding:
+            self._check_group(verb)
         if path := _PATH.match(line):
             address = path[2].decode("latin-1")
             if verb == "MAIL":
-                if grouped not in ([], ["RSET"]):
-                    self.problems.append(f"MAIL written with {grouped} unanswered")
-                self._attempt = Attempt(address)
-                self.attempts.append(self._attempt)
+                self._take_mail(address)
             elif self._attempt is not None:
                 self._attempt.recipients.append(address)
             self._outstanding.append(_Sent(verb, self._attempt, address))
@@ -219,9 +224,43 @@ class Reading:
             self._chunk = int(chunk[1])
             if not self._chunk:
                 self._end_chunk()
+        elif verb == "RSET":
+            self._begin()
+            self._outstanding.append(_Sent(verb, self._attempt))
         else:
             attempt = self._attempt if verb == "DATA" else None
             self._outstanding.append(_Sent(verb, attempt))
+
+    def _check_group(self, verb: str) -> None:
+        """See that a command may follow what is not answered (RFC 2920 §3.1)."""
+        grouped = [sent.verb for sent in self._outstanding]
+        pipelining = any(line.upper() == b"PIPELINING" for line in self.offers)
+        if not pipelining or verb == "QUIT" or grouped[-1] in _ALONE:
+            self.problems.append(f"{verb} written with {grouped} unanswered")
+
+    def _begin(self) -> Attempt:
+        self._attempt = attempt = Attempt(self._moment, self)
+        self.attempts.append(attempt)
+        return attempt
+
+    def _take_mail(self, sender: str) -> None:
+        attempt = self._attempt
+        if attempt is None or attempt.sender:
+            attempt = self._begin()
+        attempt.sender = sender
+        before = [sent for sent in self._outstanding if sent.attempt is not attempt]
+        others = list(dict.fromkeys(sent.attempt for sent in before))
+        attempt.beside = len(others) + 1
+        # Behind a chunk that may be refused, only RSET leads on (RFC 3030 §2).
+        anew = bool(self._outstanding) and self._outstanding[-1].verb == "RSET"
+        strangers = [
+            other.sender
+            for other in others
+            if other and self._calls.get(other.sender) != self._calls.get(sender)
+        ]
+        if strangers or not (anew or all(sent.over for sent in before)):
+            verbs = [sent.verb for sent in before]
+            self.problems.append(f"MAIL of {sender} with {verbs} unanswered")
 
     # The server
 
@@ -261,10 +300,8 @@ class Reading:
             return
         if code == 421 or early:
             self._end("the server has ended it")
-        if code == 421 and self._outstanding[-1].attempt is not None:
-            self._outstanding[-1].attempt.shutdown = True
-        elif sent.attempt is not None:
-            self._decide(sent, sent.attempt, code)
+        if sent.attempt is not None:
+            sent.attempt.decide(sent.verb, sent.path, code, lines[0])
         if sent.verb in {"EHLO", "LHLO", "HELO"} and code < 300:
             self.offers = tuple(line[4:].strip() for line in lines[1:])
         self._challenged = code == 334
@@ -272,6 +309,9 @@ class Reading:
         sent.due = (self._due(sent) if sent.due is None else sent.due) - 1
         if not sent.due or self._over:
             self._outstanding.popleft()
+            if sent.attempt is not None:
+                sent.attempt.answered |= sent.verb in {"CONTENT", "LAST"}
+                sent.attempt.until = self._moment
             self._settle()
 
     def _is_legal(self, sent: _Sent, code: int) -> bool:
@@ -280,16 +320,6 @@ class Reading:
             return False
         legal = _LEGAL.get(sent.verb, rb"[245]..")
         return re.fullmatch(legal, b"%d" % code) is not None
-
-    def _decide(self, sent: _Sent, attempt: Attempt, code: int) -> None:
-        if sent.verb == "MAIL":
-            attempt.mail = code
-        elif sent.verb == "RCPT":
-            attempt.rcpt[sent.path] = code
-        elif sent.verb in {"CONTENT", "LAST"}:
-            attempt.finals.append(code)
-        elif code >= 400 and not attempt.data:
-            attempt.data = code
 
     def _expected(self, sent: _Sent) -> bool:
         """Tell whether the server can take mail data."""

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
 
-from esmtp_async import Event, MessageFinished, RecipientResult, SMTPClient, SMTPError
+from esmtp_async import (
+    Event,
+    MessageFinished,
+    Receipt,
+    RecipientResult,
+    SendResult,
+    SMTPClient,
+    SMTPError,
+)
+from esmtp_async._batch import Addressed
 from esmtp_async.testing import SMTPServer, StoredMessage
 from tests import clock
 from tests.client.cancelling import CancelledAt
@@ -16,23 +25,26 @@ from tests.raw import NAME
 from tests.simulation.certificate import HOST, authority
 from tests.simulation.line import Line
 from tests.simulation.network import Network, Tapped
-from tests.simulation.plan import Letter, Plan, SourceFailed
+from tests.simulation.plan import Batch, Letter, Plan, SourceFailed
 
 #: Seconds after which a session hangs: far more than all its limits together.
 FOREVER: Final = 1e7
-#: The fault-free message at the end.
-LAST: Final = Letter(
-    number=99,
-    start=0,
-    recipients=("yes-0-99@example.test", "yes-1-99@example.test"),
-    octets=b"Message-ID: <99@example.test>\r\n\r\nThe end.\r\n",
-    block=None,
-    pause=0,
-    fails=False,
-    all_or_nothing=False,
-    timeout=None,
-    patience=FOREVER,
-    suspension=0,
+#: The fault-free messages at the end, as many as there are to be.
+LAST: Final = tuple(
+    Letter(
+        number=number,
+        start=0,
+        recipients=(f"yes-0-{number}@example.test", f"yes-1-{number}@example.test"),
+        octets=b"Message-ID: <%d@example.test>\r\n\r\nThe end.\r\n" % number,
+        block=None,
+        pause=0,
+        fails=False,
+        all_or_nothing=False,
+        timeout=None,
+        patience=FOREVER,
+        suspension=0,
+    )
+    for number in (98, 99)
 )
 
 
@@ -43,12 +55,30 @@ class Told:
     letter: Letter
     started: float = 0.0
     ended: float = 0.0
-    #: `receipt`, the name of an error, or `cancelled`; empty while it is sent.
+    #: `receipt`, the name of an error, `cancelled`; of a batch also `given up`, or
+    #: `not asked for`. Empty while it is sent.
     how: str = ""
+    #: Whether the source of a batch was asked for it.
+    asked_for: bool = False
     #: Recipient to the name of the outcome, and whether a reply decided.
     outcomes: dict[str, tuple[str, bool]] = field(default_factory=dict)
     #: The same by the event; it must not differ.
     finished: list[dict[str, tuple[str, bool]]] = field(default_factory=list)
+
+
+@dataclass
+class Course:
+    """How a batch went."""
+
+    batch: Batch
+    told: list[Told]
+    started: float
+    ended: float = 0.0
+    #: The messages that had a result, as they came.
+    order: list[int] = field(default_factory=list)
+    #: `all told`, `source failed`, `left` or `cancelled`, and when that was.
+    how: str = "cancelled"
+    left: float = 0.0
 
 
 @dataclass
@@ -57,6 +87,7 @@ class Run:
 
     plan: Plan
     told: list[Told] = field(default_factory=list)
+    courses: list[Course] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     #: Connections that did not come about.
     refused: int = 0
@@ -108,6 +139,7 @@ class _Session:
             auth_needs_tls=plan.security != "plain",
             require_auth=plan.auth,
             extensions=plan.extensions,
+            max_recipients=plan.max_recipients,
             rules=plan.rules,
             eager=plan.pipelining == "eager",
             fragment=plan.fragment,
@@ -130,7 +162,11 @@ class _Session:
             if self._plan.pipelining == "eager":
                 # What a dead connection takes along at once may not be sent again.
                 await anyio.sleep(self._plan.max_idle)
-            await self._deliver(client, LAST)
+            if self._plan.last:
+                batch = Batch(window=2, connections=1, ordered=True)
+                await self._send_many(client, LAST[: self._plan.last], batch)
+            else:
+                await self._deliver(client, LAST[0])
             begun = anyio.current_time()
             await client.aclose()
             self._run.leaving = anyio.current_time() - begun
@@ -155,8 +191,13 @@ class _Session:
         )
 
     async def _storm(self, client: SMTPClient) -> None:
+        plan = self._plan
+        together = len(plan.letters) - plan.apart
         async with anyio.create_task_group() as group:
-            for letter in self._plan.letters:
+            if plan.batch is not None:
+                letters = plan.letters[:together]
+                group.start_soon(self._send_many, client, letters, plan.batch)
+            for letter in plan.letters[together:]:
                 group.start_soon(self._deliver, client, letter)
 
     async def _deliver(self, client: SMTPClient, letter: Letter) -> None:
@@ -193,12 +234,74 @@ class _Session:
             told.how = "receipt"
             told.outcomes = _outcomes(receipt.recipients)
 
+    async def _send_many(
+        self, client: SMTPClient, letters: Iterable[Letter], batch: Batch
+    ) -> None:
+        course = Course(batch, [*map(Told, letters)], anyio.current_time())
+        self._run.courses.append(course)
+        self._run.told += course.told
+        with anyio.move_on_after(batch.patience):
+            taking = self._take(client, course)
+            if batch.suspension:
+                await CancelledAt(taking, batch.suspension).run()
+            else:
+                await taking
+        course.ended = anyio.current_time()
+        for told in course.told:
+            told.ended = told.ended or course.ended
+            told.how = told.how or ("given up" if told.asked_for else "not asked for")
+
+    async def _take(self, client: SMTPClient, course: Course) -> None:
+        batch = course.batch
+        try:
+            async with client.send_many(
+                _source(course),
+                window=batch.window,
+                connections=batch.connections,
+                ordered=batch.ordered,
+            ) as results:
+                async for result in results:
+                    course.order.append(result.index)
+                    _tell(course.told[result.index], result)
+                    if len(course.order) == batch.leaves:
+                        course.how = "left"
+                        course.left = anyio.current_time()
+                        return
+        except SourceFailed:
+            course.how = "source failed"
+        else:
+            course.how = "all told"
+
     def _note(self, event: Event) -> None:
         if isinstance(event, MessageFinished):
             outcomes = _outcomes(event.recipients)
             for told in self._run.told:
                 if tuple(outcomes) == told.letter.recipients:
                     told.finished.append(outcomes)
+
+
+async def _source(course: Course) -> AsyncGenerator[Addressed]:
+    """Give the messages of a batch."""
+    for told in course.told[: course.batch.fails]:
+        letter = told.letter
+        if letter.start:
+            await anyio.sleep(letter.start)
+        told.started = anyio.current_time()
+        told.asked_for = True
+        content = letter.octets if letter.block is None else letter.blocks()
+        yield content, letter.sender, letter.recipients
+    if course.batch.fails is not None:
+        raise SourceFailed
+
+
+def _tell(told: Told, result: SendResult) -> None:
+    """Tell a message's sender its result."""
+    told.ended = anyio.current_time()
+    if isinstance(result.told, Receipt):
+        told.how = "receipt"
+    else:
+        told.how = f"{type(result.told).__name__}: {result.told}"
+    told.outcomes = _outcomes(result.told.recipients)
 
 
 def _outcomes(results: Iterable[RecipientResult]) -> dict[str, tuple[str, bool]]:

@@ -11,9 +11,14 @@ from typing import Final
 
 import pytest
 
+from esmtp_async import SMTPError
+from esmtp_async._carrier import Carrier, Window
+from esmtp_async._delivery import Delivery
 from esmtp_async._pool import Pool
 from esmtp_async._roster import Pooled
 from esmtp_async.protocol import Session, State, Transaction
+from esmtp_async.protocol._series import Place
+from esmtp_async.protocol._session import Owner
 from tests.simulation.command import Tally, several
 from tests.simulation.faults import Kind
 from tests.simulation.oracle import problems, transcript
@@ -33,6 +38,27 @@ SHARES: Final = [
 
 async def lose_a_permit(_pool: Pool, pooled: Pooled) -> None:
     await pooled.connection.aclose()
+
+
+def send_again(delivery: Delivery, _owner: Owner) -> bool:
+    delivery.begin_again()
+    return True
+
+
+def widen(window: Window, _error: SMTPError | None) -> None:
+    window.size = 100
+
+
+def swap(carrier: Carrier, place: Place) -> None:
+    """Tell of a message what became of its neighbour."""
+    jobs = carrier._jobs
+    mine = jobs.pop(place.transaction)
+    others = jobs.keys()
+    if others:
+        neighbour = next(iter(others))
+        mine, jobs[neighbour] = jobs[neighbour], mine
+    mine.delivery.settle()
+    carrier._desk.conclude(mine, place.error)
 
 
 def failure(tally: Tally, backend: str) -> str:
@@ -71,6 +97,9 @@ MISTAKES: Final[Mapping[str, tuple[type, str, object]]] = {
         lambda transaction, _index: transaction._data,
     ),
     "a permit is lost": (Pool, "release", lose_a_permit),
+    "a message in doubt goes out again": (Delivery, "resume", send_again),
+    "the window grows and grows": (Window, "note", widen),
+    "what became of a message is told of its neighbour": (Carrier, "_settled", swap),
 }
 
 

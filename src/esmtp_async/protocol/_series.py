@@ -16,6 +16,7 @@ from esmtp_async.protocol._exceptions import NotSupported
 from esmtp_async.protocol._exchange import Commands, OnBehalfOf, OutOfTurn
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._session import Session
+from esmtp_async.protocol._states import State
 from esmtp_async.protocol._transaction import Transaction
 
 
@@ -103,8 +104,8 @@ class Series:
         except OutOfTurn:
             pass  # the command before it was refused
         except NotSupported as error:
-            if session.unfinished:
-                raise
+            if session.unfinished or session.projected is State.DATA:
+                raise  # behind 354 nothing but the mail data may be said
             place.error = error
         place.said = True
         self.settle()
