@@ -62,7 +62,10 @@ class ConnectionClosed(NamedTuple):
 
 
 class MessageFinished(NamedTuple):
-    """A message's fate is known, as far as it can be; told even if cancelled."""
+    """A message's fate is known, as far as it can be; told even if cancelled.
+
+    Not of one that could not be made ready, or was given up before it was.
+    """
 
     message_id: str | None
     recipients: tuple[RecipientResult, ...]

@@ -114,6 +114,14 @@ async def interrupted(oracle: Oracle, number: int, k: int, kind: str) -> None:
         struck.append(anyio.current_time())
 
     reached, cancelled = await INTERRUPTS[kind](send(), k, note)
+    if not play.finished:
+        # It was still being made ready, off the event loop: there is nothing to tell.
+        assert cancelled or told[0][0].startswith("! StageTimeout - local")
+        assert_mute(play, writes[0])
+        play.forsake()
+        await play.send_next()
+        await play.leave()
+        return
     [finished] = play.finished
     assert _is_right(oracle, number, play, finished.recipients)
     undisturbed = oracle.undisturbed(number).lines
