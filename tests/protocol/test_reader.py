@@ -105,7 +105,17 @@ def test_P2_what_int_would_take_is_no_code(code: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"2500 ok", b"250Xok", b"250\tok", b"250_ok", b"250.", b"250\x00", b"250+"]
+    "line",
+    [
+        b"2500 ok",
+        b"250Xok",
+        b"250\tok",
+        b"250_ok",
+        b"250.",
+        b"250\x00",
+        b"250+",
+        b"250\r",
+    ],
 )
 def test_P3_a_space_or_a_hyphen_follows_the_code(line: bytes) -> None:
     assert "no space or hyphen" in violation(line + b"\r\n")

@@ -34,7 +34,7 @@ _SPEAKS_TLS: Final = (
 _SHOWN: Final = 80
 
 # What stands behind the code: a space or nothing in the last line of a reply.
-_SEPARATORS: Final = frozenset({b" ", b"-", b"\r", b"\n"})
+_SEPARATORS: Final = frozenset({b" ", b"-", b""})
 
 
 class ReplyReader:
@@ -78,8 +78,9 @@ class ReplyReader:
             start, self._position = self._position, end
             self._searched = end
             line = bytes(buffer[start:end])
-            code = _CODES.get(line[:3])
-            separator = line[3:4]
+            text = line.removesuffix(b"\n").removesuffix(b"\r")
+            code = _CODES.get(text[:3])
+            separator = text[3:4]
             if (
                 code is None
                 or len(line) > max_line
@@ -88,14 +89,13 @@ class ReplyReader:
                 or self._code not in (None, code)
             ):
                 raise self._malformed(line, max_line)
-            text = line[4:].removesuffix(b"\n").removesuffix(b"\r")
             if separator != b"-" and self._code is None:
-                return Reply(code, (text,))
-            self._lines.append(text)
+                return Reply(code, (text[4:],))
+            self._lines.append(text[4:])
             if separator != b"-":
                 return self._complete(code)
             self._code = code
-            self._size += len(line) - len(self._line_end)
+            self._size += len(text)
             if len(self._lines) >= MAX_LINES or self._size > MAX_REPLY:
                 raise self._violation("a reply does not end", line)
         self._check_beginning(max_line)
@@ -127,9 +127,9 @@ class ReplyReader:
             problem = f"a reply line exceeds {max_line} octets"
         elif not line.endswith(self._line_end):
             problem = "a reply line ends in LF without CR"
-        elif line[:3] not in _CODES:
+        elif text[:3] not in _CODES:
             problem = "a line begins with no reply code"
-        elif line[3:4] not in _SEPARATORS:
+        elif text[3:4] not in _SEPARATORS:
             problem = "no space or hyphen follows the reply code"
         else:
             problem = f"the code of the reply was {self._code}"
