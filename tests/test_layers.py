@@ -45,6 +45,7 @@ LAYERS: Final = """
     _carrier
     _batch
     _client
+    _once
     .
     testing._pipes testing._answers testing._rules testing._store testing._tls
     testing._script

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from esmtp_async._client import ServerInfo as ServerInfo
     from esmtp_async._client import SMTPClient as SMTPClient
-    from esmtp_async._client import send as send
     from esmtp_async._endpoint import Security as Security
     from esmtp_async._events import CommandSent as CommandSent
     from esmtp_async._events import ConnectionClosed as ConnectionClosed
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from esmtp_async._messages import SendOptions as SendOptions
     from esmtp_async._oauth import OAuthBearer as OAuthBearer
     from esmtp_async._oauth import XOAuth2 as XOAuth2
+    from esmtp_async._once import send as send
     from esmtp_async._pace import RateLimit as RateLimit
     from esmtp_async._receipts import Receipt as Receipt
     from esmtp_async._receipts import SendResult as SendResult
@@ -159,6 +159,7 @@ _HOMES = (
     "_messages",
     "_pace",
     "_oauth",
+    "_once",
     "_receipts",
     "_settings",
     "_timeouts",

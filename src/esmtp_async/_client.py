@@ -395,34 +395,3 @@ def _until(deadline: float) -> AbstractContextManager[anyio.CancelScope | None]:
 def _too_late(timeout: float | None, stage: Stage) -> StageTimeout:
     msg = f"not sent within {timeout:g} s (stage: {stage.value})"
     return StageTimeout(msg, stage=stage, temporary=True)
-
-
-async def send(
-    message: Sendable,
-    server: str = "localhost",
-    port: int | None = None,
-    *,
-    sender: str | None = None,
-    recipients: Recipients | None = None,
-    options: SendOptions | None = None,
-    all_or_nothing: bool = False,
-    timeout: float | None = None,
-    **client_options: Unpack[ClientOptions],
-) -> Receipt:
-    """Send one message over a connection of its own.
-
-    Arguments, result and errors are those of `SMTPClient` and its `send`.
-    """
-    try:
-        client = SMTPClient(server, port, **client_options)
-    finally:
-        del server, client_options  # the password with them, out of any traceback
-    async with client:
-        return await client.send(
-            message,
-            sender=sender,
-            recipients=recipients,
-            options=options,
-            all_or_nothing=all_or_nothing,
-            timeout=timeout,
-        )
