@@ -40,8 +40,8 @@ class Carriers:
         self.window = Window(window)
         #: Carriers that there may be.
         self.most = most
-        #: Those that have a connection, and those that wait for work.
-        self.riding = 0
+        #: Those that are at work, and those of them that wait for some.
+        self.working = 0
         self.idle = 0
         #: Why no connection will ever be ready for mail, once that is known.
         self.hopeless: SMTPError | None = None
@@ -61,21 +61,29 @@ class Carrier:
         self._fresh = False  # what lies idle in the pool is not trusted
 
     async def work(self) -> None:
-        """Carry messages until none will come any more."""
+        """Carry messages until none will come any more, or others do better alone."""
         desk, common = self._desk, self._common
-        while not desk.is_done:
-            if desk.has_work:
-                if not await self._set_out():
+        common.working += 1
+        try:
+            while not desk.is_done:
+                if not desk.has_work:
+                    await self._rest()
+                elif not await self._set_out():
+                    common.most = common.working - 1
                     return
-            else:
-                common.idle += 1
-                try:
-                    await desk.work.wait()
-                finally:
-                    common.idle -= 1
+        finally:
+            common.working -= 1
+            desk.work.ring()
+
+    async def _rest(self) -> None:
+        self._common.idle += 1
+        try:
+            await self._desk.work.wait()
+        finally:
+            self._common.idle -= 1
 
     async def _set_out(self) -> bool:
-        """Get a connection and use it; False: the others do better without us."""
+        """Get a connection and use it; False: there is none, and there are others."""
         common, desk = self._common, self._desk
         try:
             if common.hopeless is not None:
@@ -86,17 +94,14 @@ class Carrier:
         except SMTPError as error:
             if not error.temporary:
                 common.hopeless = error
-            elif common.riding:
-                common.most = common.riding
+            elif common.working > 1:
                 return False
             if desk.has_work:
                 desk.conclude(desk.take(), error)
             return True
-        common.riding += 1
         try:
             await self._ride()
         finally:
-            common.riding -= 1
             await self._pool.release(self._pooled)
             await desk.tidy()
         return True

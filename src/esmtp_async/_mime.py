@@ -12,6 +12,7 @@ import binascii
 import copy
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email import policy
 from email.generator import BytesGenerator
@@ -58,30 +59,24 @@ class Flattened:
         if x_mailer is not None:
             fields = [field for field in fields if field.key != "x-mailer"]
             fields.append(Field("X-Mailer", x_mailer))
-        try:
+        with _telling():
             self._message = _copy(message)
             _fold(self._message, fields)
             self._data = self._flatten()
             if _is_unfit(self._data.octets) or _has_binary_part(self._message):
                 self._data = self._reencoded(eight_bit=True)
-        except InvalidInput:
-            raise
-        except Exception as error:
-            # Nothing is checked when a Message is built, and what is wrong with
-            # it makes the standard library fail in any way there is.
-            msg = f"the message cannot be made into octets: {error}"
-            raise InvalidInput(msg) from error
         self._narrow: MailData | None = None
 
     def mail_data(self, *, eight_bit: bool) -> MailData:
         """Give the octets; without `eight_bit` no body part has an octet above 127.
 
-        What a signature covers is never changed (RFC 1847 §2.1).
+        What a signature covers is never changed (RFC 1847 §2.1). Raises `InvalidInput`.
         """
         if eight_bit or not self._data.is_8bit:
             return self._data
         if self._narrow is None:
-            self._narrow = self._reencoded(eight_bit=False)
+            with _telling():
+                self._narrow = self._reencoded(eight_bit=False)
         return self._narrow
 
     def _flatten(self) -> MailData:
@@ -98,6 +93,22 @@ class Flattened:
             if not signed:
                 _reencode(part, eight_bit=eight_bit)
         return self._flatten()
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Tell that a message cannot be made into octets.
+
+    Nothing is checked when a Message is built, and what is wrong with it makes the
+    standard library fail in any way there is.
+    """
+    try:
+        yield
+    except InvalidInput:
+        raise
+    except Exception as error:
+        msg = f"the message cannot be made into octets: {error}"
+        raise InvalidInput(msg) from error
 
 
 def weight(message: Message) -> int:

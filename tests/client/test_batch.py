@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Final
 
@@ -275,6 +276,28 @@ async def test_messages_that_cannot_be_sent_are_told_in_their_place(
 
 
 @everywhere
+async def test_what_only_shows_on_the_connection_is_told_in_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A message that cannot be made 7-bit, where the server lacks 8BITMIME."""
+
+    def fail(_: object, *, eight_bit: bool) -> None:
+        raise LookupError(f"no such codec, {eight_bit}")
+
+    monkeypatch.setattr("esmtp_async._mime.Flattened._reencoded", fail)
+    message = EmailMessage()
+    message["From"], message["To"] = ALICE, BOB
+    message.set_content("gr\xfc\xdfe\n", cte="8bit")
+    async with SMTPServer(extensions=["PIPELINING"]) as server:
+        async with server.client() as client:
+            results = await collect(client, [letter(0), message, letter(2)])
+            assert told(results) == ["ACCEPTED", "InvalidInput", "ACCEPTED"]
+            assert "no such codec, False" in str(results[1].error)
+            with pytest.raises(InvalidInput, match="cannot be made into octets"):
+                await client.send(message)
+
+
+@everywhere
 async def test_recipients_that_are_too_many_go_in_a_further_transaction() -> None:
     many = [f"r{number}@example.test" for number in range(5)]
     messages = [(b"Subject: %d\r\n\r\n" % n, ALICE, many) for n in range(4)]
@@ -480,6 +503,25 @@ async def test_connections_that_the_server_does_not_want_are_done_without() -> N
         assert len(server.heard) <= 5
 
 
+@everywhere
+async def test_connections_that_cannot_be_had_are_done_without() -> None:
+    async with serving(script(CONTENT=(0.01, OK))) as server:
+        attempts = 0
+
+        async def connect() -> anyio.abc.ByteStream:
+            nonlocal attempts
+            attempts += 1
+            if attempts > 1:
+                raise ConnectionRefusedError
+            return await server.connect()
+
+        async with server.client(connect=connect) as client:
+            results = await collect(client, letters(40), connections=5)
+        assert told(results) == ["ACCEPTED"] * 40
+        assert len(server.heard) == 1
+        assert attempts <= 5
+
+
 # Bounds
 
 
@@ -624,6 +666,20 @@ async def test_to_leave_early_gives_up_the_rest_and_tells_of_it() -> None:
                 await anext(results)
             receipt = await client.send(MESSAGE, sender=ALICE, recipients=BOB)
             assert receipt.accepted == (BOB,)
+
+
+@in_virtual_time
+async def test_to_leave_tells_of_who_waits_for_his_turn_by_the_rate_limit() -> None:
+    watch = Watch()
+    async with SMTPServer() as server:
+        async with server.client(
+            rate_limit=RateLimit(1, 60), on_event=watch, client_hostname="c.test"
+        ) as client:
+            async with client.send_many(letters(9)) as results:
+                await anext(results)
+                await anyio.sleep(30)
+        assert watch.outcomes == {"ACCEPTED": 1, "NOT_SENT": 1}
+        assert len(server.messages) == 1
 
 
 @everywhere
