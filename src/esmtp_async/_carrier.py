@@ -127,7 +127,7 @@ class Carrier:
                 self._desk.tell(self._jobs.pop(place.transaction), error, place)
             raise
         self._desk.give_back(list(self._stranded(failure)))
-        self._fresh = failure is not None and pooled.reused
+        self._fresh = pooled.reused and not pooled.connection.session.reusable
 
     def _take(self, _session: Session) -> Transaction | None:
         """Take the next message along, if there is one and the connection may."""

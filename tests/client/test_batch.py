@@ -384,6 +384,26 @@ async def test_421_between_messages_is_no_failure() -> None:
         assert [len(heard.messages) for heard in server.heard] == [2, 3]
 
 
+@in_virtual_time
+@pytest.mark.parametrize("pipelining", ["off", "conformant"])
+async def test_of_connections_that_turn_out_dead_no_second_one_is_tried(
+    pipelining: str,
+) -> None:
+    """They cannot be looked at, and the server has left both of them."""
+    leaving = script(CONTENT=(b"250 ok\r\n", 5, b"421 4.4.2 idle\r\n", EOF))
+    async with serving(leaving, leaving, script()) as server:
+        async with server.client(pipelining=pipelining) as client:
+            assert told(await collect(client, letters(2), connections=2)) == (
+                ["ACCEPTED"] * 2
+            )
+            assert len(server.heard) == 2
+            await anyio.sleep(10)
+            results = await collect(client, letters(3), connections=1)
+            assert told(results) == ["ACCEPTED"] * 3
+            assert [r.unwrap().attempts for r in results] == [2, 1, 1]
+            assert len(server.heard) == 3
+
+
 @everywhere
 async def test_a_violation_ends_the_connection_and_not_the_batch() -> None:
     lying = script(RCPT=[OK, OK, b"nonsense\r\n"])
