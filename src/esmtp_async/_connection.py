@@ -355,7 +355,7 @@ class Connection:
 
     async def _write_mail_data(self, flight: bytearray) -> None:
         await self._flush(flight)
-        while self.session.unfinished and not self._over:
+        while self.session.unfinished and not (self._over or self._overheard):
             step = self._next_step()
             if isinstance(step, Command):
                 flight += self._send(step)

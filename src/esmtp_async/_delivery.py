@@ -177,10 +177,9 @@ class Delivery:
         if self._spent(transaction):
             self._left = ()
         else:
+            # Until another transaction decides, it is their refusal that is known.
             postponed = tuple(asked[index] for index in transaction.postponed)
             self._left = postponed + self._left
-            for position in postponed:
-                del self._known[position]
 
     def begin_again(self) -> None:
         """Take it that the transaction never was."""
@@ -223,10 +222,12 @@ class Delivery:
 
         `owner` is whose the transaction's commands are, if not its own.
         """
-        known = self._known
+        known = dict(self._known)
         if self._attempt is not None:
             at_hand = self._attempt.results(error, owner)
-            known = known | dict(zip(self._attempt.asked, at_hand, strict=True))
+            for position, result in zip(self._attempt.asked, at_hand, strict=True):
+                if result.outcome is not Outcome.NOT_SENT or position not in known:
+                    known[position] = result
         return tuple(
             known[position]
             if position in known

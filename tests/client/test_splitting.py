@@ -189,6 +189,19 @@ async def test_time_that_is_up_in_the_second_one() -> None:
 
 
 @everywhere
+async def test_who_was_too_many_stays_refused_until_another_one_decides() -> None:
+    slow = script(RCPT=[OK, TOO_MANY], MAIL=[OK, HANG])
+    async with serving(slow) as server, server.client() as client:
+        receipt = await send(client, recipients=FIVE[:2], timeout=0.5)
+        assert outcomes(receipt.recipients) == [
+            ("r0", "ACCEPTED", 250),
+            ("r1", "REFUSED", 452),
+        ]
+        assert receipt.recipients[1].temporary
+        assert server.heard[0].verbs.count("MAIL") == 2
+
+
+@everywhere
 async def test_a_connection_carries_no_more_than_mailmax() -> None:
     limit = script(EHLO=limited("MAILMAX=2"))
     async with serving(limit) as server, server.client() as client:

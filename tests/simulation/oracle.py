@@ -231,9 +231,11 @@ class _Audit:
     ) -> set[str]:
         """Name the outcomes that may be told of a recipient."""
         allowed = {"NOT_SENT"}
+        undecided = "NOT_SENT"
         for attempt in attempts:
             if recipient in attempt.recipients:
-                allowed = {attempt.outcome(recipient, lmtp=self._run.plan.lmtp)}
+                outcome = attempt.outcome(recipient, lmtp=self._run.plan.lmtp)
+                allowed = {undecided if outcome == "NOT_SENT" else outcome}
             elif "NOT_SENT" in allowed and (attempt.mail >= 400 or attempt.shutdown):
                 # It was for others, or maybe, where not all may go at once.
                 partial = attempt.recipients or "RCPTMAX" in attempt.line.limits
@@ -242,10 +244,9 @@ class _Audit:
             pooled = attempt is not attempts[0] or not self._is_alone(letter)
             if again and pooled:
                 allowed.add("NOT_SENT")  # no other connection was to be had
-            if recipient in attempt.postponed and letter.block is None:
-                # Who loses the connection with that is not asked for again.
-                ended = attempt.line.said < attempt.until
-                allowed = {"NOT_SENT", *(allowed if ended else ())}
+            if recipient in attempt.postponed:
+                # There were too many, until another transaction says otherwise.
+                undecided = "REFUSED"
         if "NOT_SENT" in allowed and (
             self._is_turned_away(letter) if replied else self._lacking(letter)
         ):

@@ -230,6 +230,8 @@ class Reading:
         else:
             attempt = self._attempt if verb == "DATA" else None
             self._outstanding.append(_Sent(verb, attempt))
+            # What comes behind QUIT is nobody's.
+            self._attempt = None if verb == "QUIT" else self._attempt
 
     def _check_group(self, verb: str) -> None:
         """See that a command may follow what is not answered (RFC 2920 §3.1)."""

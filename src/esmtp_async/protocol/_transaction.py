@@ -182,7 +182,7 @@ class Transaction:
         The server asks for another transaction for them (RFC 5321 §4.5.3.1.10).
         """
         final_reply = self.final_reply
-        if final_reply is None or final_reply.refused:
+        if final_reply is None or final_reply.refused or not self._accepted:
             return ()
         return tuple(
             index
