@@ -375,3 +375,25 @@ def test_the_account_of_many_recipients_takes_linear_time(code: int) -> None:
     refused = many // 2 if code == 552 else 0
     assert counted[Outcome.ACCEPTED] == many - refused
     assert counted[Outcome.REFUSED] == refused
+
+
+def test_nobody_is_asked_for_again_of_a_message_that_nobody_took() -> None:
+    """354 comes although MAIL was refused, and the lone dot is taken well."""
+    session, made = ready(), transaction(3)
+    turns = [
+        group(
+            "550 no", "250 ok", "452 4.5.3 too many", "503 ?", "354 go", recipients=3
+        ),
+        Turn(".", "250 ok"),
+    ]
+    converse(session, made, *turns)
+    assert made.postponed == ()
+    session, made = ready(), transaction(3)
+    turns = [
+        group(
+            "250 ok", "250 ok", "452 too many", "452 4.2.2 full", "354 go", recipients=3
+        ),
+        Turn(SAY_CONTENT, "250 ok"),
+    ]
+    converse(session, made, *turns)
+    assert made.postponed == (1,)
