@@ -12,7 +12,6 @@ from esmtp_async._roster import Pooled
 from esmtp_async.protocol._exceptions import NotDelivered, SMTPError, StageTimeout
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._series import Place, Series
-from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._transaction import Transaction
 
 
@@ -129,7 +128,7 @@ class Carrier:
         self._desk.give_back(list(self._stranded(failure)))
         self._fresh = pooled.reused and not pooled.connection.session.reusable
 
-    def _take(self, _session: Session) -> Transaction | None:
+    def _take(self) -> Transaction | None:
         """Take the next message along, if there is one and the connection may."""
         pooled, desk = self._pooled, self._desk
         while desk.has_work and self._pool.may_carry(pooled):

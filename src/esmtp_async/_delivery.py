@@ -251,8 +251,7 @@ class Delivery:
         error = failure_of(results, cause)
         if error is not None:
             return error
-        if self._attempt is not None:
-            self.settle()
+        self.settle()
         if self._reply is None:
             msg = "somebody accepted a message that was never sent"
             raise RuntimeError(msg)

@@ -47,7 +47,7 @@ class Messages:
         self.settled: list[Place] = []
         self.series = Series(self._take, self.settled.append, lambda: window)
 
-    def _take(self, _session: Session) -> Transaction | None:
+    def _take(self) -> Transaction | None:
         if not self._names:
             return None
         name = self._names.pop(0)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
@@ -207,11 +207,7 @@ class _Session:
             await anyio.sleep(letter.start)
         told.started = anyio.current_time()
         with anyio.move_on_after(letter.patience):
-            sending = self._send(client, told)
-            if letter.suspension:
-                await CancelledAt(sending, letter.suspension).run()
-            else:
-                await sending
+            await _held(self._send(client, told), letter.suspension)
         told.ended = anyio.current_time()
         told.how = told.how or "cancelled"
 
@@ -241,11 +237,7 @@ class _Session:
         self._run.courses.append(course)
         self._run.told += course.told
         with anyio.move_on_after(batch.patience):
-            taking = self._take(client, course)
-            if batch.suspension:
-                await CancelledAt(taking, batch.suspension).run()
-            else:
-                await taking
+            await _held(self._take(client, course), batch.suspension)
         course.ended = anyio.current_time()
         for told in course.told:
             told.ended = told.ended or course.ended
@@ -302,6 +294,14 @@ def _tell(told: Told, result: SendResult) -> None:
     else:
         told.how = f"{type(result.told).__name__}: {result.told}"
     told.outcomes = _outcomes(result.told.recipients)
+
+
+async def _held(doing: Coroutine[Any, Any, None], suspension: int) -> None:
+    """Do something, cancelled where it is suspended for the n-th time; 0: never."""
+    if suspension:
+        await CancelledAt(doing, suspension).run()
+    else:
+        await doing
 
 
 def _outcomes(results: Iterable[RecipientResult]) -> dict[str, tuple[str, bool]]:

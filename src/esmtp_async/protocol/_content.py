@@ -60,13 +60,13 @@ def canonical(octets: bytes) -> bytes:
 
     However many they are, no step takes long; and what is canonical is not copied.
     """
-    canonicalizer = Canonicalizer()
     start = 0
     while start < len(octets):
         end = start + _STRETCH
         if octets[end - 1 : end + 1] == b"\r\n":
             end += 1
         if not _is_canonical(octets, start, end):
+            canonicalizer = Canonicalizer()
             stretches = range(0, len(octets), _STRETCH)
             pieces = [
                 canonicalizer.feed(octets[at : at + _STRETCH]) for at in stretches

@@ -52,7 +52,7 @@ class Series:
 
     def __init__(
         self,
-        take: Callable[[Session], Transaction | None],
+        take: Callable[[], Transaction | None],
         settled: Callable[[Place], object],
         window: Callable[[], int],
     ) -> None:
@@ -71,7 +71,7 @@ class Series:
         self._session = session
         while True:
             full = len(self._under_way) >= self._window()
-            transaction = None if full else self._take(session)
+            transaction = None if full else self._take()
             if transaction is not None:
                 yield from self._say(transaction)
             elif session.awaited is not None:
