@@ -193,11 +193,16 @@ async def prepare(
     if isinstance(message, Message):
         header = Header(message)
         flatten = partial(Flattened, message, header, x_mailer=options.x_mailer)
-        octets = await _made(flatten, weight(message))
+        size = weight(message)
+        octets = flatten() if size < _LARGE else await _off_the_loop(flatten)
         named = octets.message_id
     elif isinstance(message, _WHOLE):
         text = message if isinstance(message, str) else bytes(message)
-        octets = await _made(partial(_whole, text), len(text))
+        octets = (
+            _whole(text)
+            if len(text) < _LARGE
+            else await _off_the_loop(partial(_whole, text))
+        )
         if sender is None or recipients is None:
             header = Header.of_octets(octets.octets)
         named = message_id(octets.octets)
@@ -212,15 +217,8 @@ async def prepare(
     return Outgoing(envelope, octets, named, message)
 
 
-async def _made(make: Callable[[], _T], size: int) -> _T:
-    """Make something of so many octets: off the event loop where that takes long."""
-    return make() if size < _LARGE else await _off_the_loop(make)
-
-
 def _whole(text: str | bytes) -> MailData:
-    data = MailData(_encode(text) if isinstance(text, str) else text)
-    data.is_8bit  # noqa: B018  # is looked for here, once
-    return data
+    return MailData(_encode(text) if isinstance(text, str) else text)
 
 
 async def _off_the_loop(read: Callable[[], _T]) -> _T:

@@ -12,6 +12,7 @@ from typing import Final
 import anyio
 
 from esmtp_async._connection import Connection
+from esmtp_async._deadline import clock
 from esmtp_async._departures import Departures, Farewell
 from esmtp_async._progress import Progress
 from esmtp_async._roster import Ceiling, Pooled, PoolLimits, Roster, assign
@@ -84,8 +85,7 @@ class Pool:
 
     def may_carry(self, pooled: Pooled) -> bool:
         """Tell whether its owner may send one more message by it, and does well to."""
-        now = anyio.current_time()
-        return not (self.is_wanted or pooled.spent(now, self._limits))
+        return not (self.is_wanted or pooled.spent(clock(), self._limits))
 
     async def acquire(
         self, progress: Progress, *, fresh: bool = False, patient: bool = False
@@ -110,7 +110,7 @@ class Pool:
 
     async def release(self, pooled: Pooled) -> None:
         """Take a connection back: to lie idle, or to go if it is spent."""
-        now = pooled.idle_since = anyio.current_time()
+        now = pooled.idle_since = clock()
         self._taken -= 1
         if not pooled.connection.session.reusable:
             self._departures.discard(pooled.connection)
@@ -165,7 +165,7 @@ class Pool:
                 self._dispatch()
                 raise
         else:
-            now = anyio.current_time()
+            now = clock()
             return Pooled(connection, opened=now, idle_since=now)
         progress.reach(Stage.POOL)
         progress.connection = None
@@ -183,12 +183,12 @@ class Pool:
             and error.stage in _AT_THE_DOOR
         ):
             return False
-        self._ceiling.lower(stand, anyio.current_time())
+        self._ceiling.lower(stand, clock())
         return True
 
     def _dispatch(self) -> None:
         """Serve those who wait with what there is; let go what has expired."""
-        now = anyio.current_time()
+        now = clock()
         live: list[Pooled] = []
         for pooled in self._idle:
             if pooled.expired(now, self._limits):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from esmtp_async._transport import TLSInfo
 from esmtp_async.protocol._exceptions import (
@@ -44,8 +44,7 @@ _REFUSALS: Final[dict[Stage, tuple[type[Refused], str]]] = {
 _LATEST: Final = list(_REFUSALS).index
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """The server took the message for some recipient, and for none it is unknown."""
 
     #: One for each recipient, in the order given.

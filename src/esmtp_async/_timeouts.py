@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from math import inf
 from sys import float_info
 from typing import Final
@@ -74,10 +75,15 @@ class Timeouts:
     #: time at every step of it does not take that of all steps together.
     opening: float = _STEPS * 300.0
 
+    _by_stage: Mapping[Stage, float] = field(init=False, repr=False, compare=False)
+
     def __post_init__(self) -> None:
         """Refuse what is no duration."""
-        for field in fields(self):
-            check_seconds(f"timeouts.{field.name}", getattr(self, field.name))
+        for each in fields(self):
+            if each.init:
+                check_seconds(f"timeouts.{each.name}", getattr(self, each.name))
+        by_stage = {stage: getattr(self, name) for stage, name in _FIELDS.items()}
+        object.__setattr__(self, "_by_stage", by_stage)
 
     @classmethod
     def interactive(cls) -> Timeouts:
@@ -108,5 +114,4 @@ class Timeouts:
 
     def limit(self, stage: Stage) -> float:
         """Give the limit of a stage in seconds."""
-        seconds: float = getattr(self, _FIELDS[stage])
-        return seconds
+        return self._by_stage[stage]

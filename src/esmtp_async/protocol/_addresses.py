@@ -95,6 +95,8 @@ class Mailbox:
     domain: str
     #: The octets of the mailbox, without brackets.
     wire: bytes = field(init=False, repr=False, compare=False)
+    #: Whether only SMTPUTF8 can carry it (RFC 6531 §3.3).
+    needs_smtputf8: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check both halves and the length of the path."""
@@ -104,6 +106,8 @@ class Mailbox:
         object.__setattr__(self, "domain", domain_or_literal(self.domain))
         wire = f"{self.local_part}@{self.domain}".encode()
         object.__setattr__(self, "wire", wire)
+        # The domain is ASCII by now.
+        object.__setattr__(self, "needs_smtputf8", not wire.isascii())
         if len(wire) + 2 > MAX_PATH:
             msg = (
                 f"{str(self)!r} is longer than a path may be: {MAX_PATH} octets "
@@ -127,11 +131,6 @@ class Mailbox:
         except InvalidInput as error:
             msg = f"{text!r} is not a mailbox: {error}"
             raise InvalidInput(msg) from None
-
-    @property
-    def needs_smtputf8(self) -> bool:
-        """Whether only SMTPUTF8 can carry it (RFC 6531 §3.3)."""
-        return not self.local_part.isascii()
 
     def __str__(self) -> str:
         """Give the mailbox as text, without brackets."""

@@ -17,7 +17,7 @@ from esmtp_async.protocol._addresses import (
     ReversePath,
     domain_or_literal,
 )
-from esmtp_async.protocol._content import DotStuffer, canonical
+from esmtp_async.protocol._content import canonical, terminated
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
 from esmtp_async.protocol._redaction import Sealed
 from esmtp_async.protocol._replies import printable
@@ -64,13 +64,18 @@ def _argument(verb: str, text: str) -> bytes:
     return line
 
 
-def _with_parameters(verb: str, path: bytes, parameters: Parameters) -> bytes:
+def _with_parameters(
+    verb: str, path: bytes, parameters: Parameters | None
+) -> bytes:
     """Give `VERB:<path> KEY=value ... CRLF` (RFC 5321 §4.1.2)."""
     line = b"%b:%b" % (verb.encode(), path)
+    if not parameters:
+        return line + b"\r\n"
     if not isinstance(parameters, dict):
         check_type("parameters", parameters, Mapping)
     for keyword, value in parameters.items():
-        check_type("parameter keyword", keyword, str)
+        if not isinstance(keyword, str):
+            check_type("parameter keyword", keyword, str)
         if not _grammar.KEYWORD.fullmatch(keyword):
             msg = f"parameter keyword {keyword!r} of {verb} is not an esmtp-keyword"
             raise InvalidInput(msg)
@@ -203,9 +208,7 @@ class Mail(Command):
         if isinstance(reverse_path, str):
             reverse_path = ReversePath.parse(reverse_path)
         check_type("the reverse-path", reverse_path, ReversePath)
-        super().__init__(
-            _with_parameters("MAIL FROM", reverse_path.wire, parameters or {})
-        )
+        self.wire = _with_parameters("MAIL FROM", reverse_path.wire, parameters)
 
 
 class Rcpt(Command):
@@ -220,9 +223,7 @@ class Rcpt(Command):
         if isinstance(forward_path, str):
             forward_path = ForwardPath.parse(forward_path)
         check_type("the forward-path", forward_path, ForwardPath)
-        super().__init__(
-            _with_parameters("RCPT TO", forward_path.wire, parameters or {})
-        )
+        self.wire = _with_parameters("RCPT TO", forward_path.wire, parameters)
 
 
 class Data(Command):
@@ -248,7 +249,7 @@ class Content(Command):
     def __init__(self, octets: bytes = b"") -> None:
         check_type("the mail data", octets, bytes)
         self.more: bool = False
-        super().__init__(DotStuffer().feed(canonical(octets)) + b".\r\n")
+        super().__init__(terminated(canonical(octets)))
 
     @classmethod
     def piece(cls, wire: bytes, *, more: bool) -> Content:

@@ -6,8 +6,7 @@ can never reach the wire and be read as a line end by some servers only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
-from functools import cached_property
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Final
 
 #: The most octets written at once: an upload can be stopped, cancelled or
@@ -16,6 +15,9 @@ BLOCK: Final = 64 * 1024
 
 #: Octets that are looked at in one step.
 _STRETCH: Final = 1024 * 1024
+
+# All octets but CR and LF.
+_IN_LINES: Final = bytes(octet for octet in range(256) if octet not in b"\r\n")
 
 #: Octets of a text line, its CRLF not counted (RFC 5321 §4.5.3.1.6).
 MAX_TEXT_LINE: Final = 998
@@ -49,10 +51,8 @@ class Canonicalizer:
 
 def _is_canonical(octets: bytes, start: int, end: int) -> bool:
     """Tell whether a stretch of octets has no CR and no LF but in pairs."""
-    pairs = octets.count(b"\r\n", start, end)
-    return pairs == octets.count(b"\n", start, end) and pairs == octets.count(
-        b"\r", start, end
-    )
+    stretch = octets[start:end]
+    return 2 * stretch.count(b"\r\n") == len(stretch.translate(None, _IN_LINES))
 
 
 def canonical(octets: bytes) -> bytes:
@@ -90,6 +90,37 @@ class DotStuffer:
         return joined.replace(b"\r\n.", b"\r\n..")[start:]
 
 
+def terminated(octets: bytes) -> bytes:
+    """Give canonical octets as a whole: dots doubled, and the lone dot behind them."""
+    dot = b"." if octets.startswith(b".") else b""
+    return dot + octets.replace(b"\r\n.", b"\r\n..") + b".\r\n"
+
+
+class _Stream:
+    """Blocks of any size and with any line ends, made canonical as they pass."""
+
+    def __init__(self, blocks: AsyncIterable[bytes]) -> None:
+        self._canonical = Canonicalizer()
+        self._blocks: AsyncIterator[bytes] | None = aiter(blocks)
+        self._pending = b""  # canonical octets not given out yet
+        self._position = 0
+
+    async def read(self) -> bytes:
+        while self._position >= len(self._pending):
+            if self._blocks is None:
+                return b""
+            block = await anext(self._blocks, None)
+            self._position = 0
+            if block is None:
+                self._blocks = None
+                self._pending = self._canonical.end()
+            else:
+                self._pending = self._canonical.feed(block)
+        start = self._position
+        self._position += BLOCK
+        return self._pending[start : self._position]
+
+
 class MailData:
     """A message's octets as the protocol needs them, whole or as a stream.
 
@@ -101,21 +132,14 @@ class MailData:
     def __init__(
         self, octets: bytes = b"", *, blocks: AsyncIterable[bytes] | None = None
     ) -> None:
-        self._canonical = Canonicalizer()
         #: The canonical octets; empty for a stream.
         self.octets: bytes = canonical(octets)
         #: Octets as SIZE counts them: CRLFs in, stuffed dots out (RFC 1870 §5); None
         #: for a stream.
         self.size: int | None = len(self.octets) if blocks is None else None
-        self._streamed = blocks is not None
-        self._blocks = None if blocks is None else aiter(blocks)
-        self._pending = b""  # canonical octets of the stream not given out yet
-        self._position = 0
-
-    @cached_property
-    def is_8bit(self) -> bool:
-        """Whether an octet is above 127; a stream may hold one (RFC 6152)."""
-        return self._streamed or not self.octets.isascii()
+        #: Whether an octet is above 127; a stream may hold one (RFC 6152).
+        self.is_8bit: bool = blocks is not None or not self.octets.isascii()
+        self._stream = None if blocks is None else _Stream(blocks)
 
     @property
     def has_8bit_header(self) -> bool:
@@ -124,7 +148,7 @@ class MailData:
         Octets that are no UTF-8 are not what SMTPUTF8 is for: no extension
         makes them legal, and they pass as they are. Always False for a stream.
         """
-        if self._streamed or not self.is_8bit:
+        if self.size is None or not self.is_8bit:
             return False
         end = self.octets.find(b"\r\n\r\n")
         if self.octets.startswith(b"\r\n"):
@@ -143,19 +167,7 @@ class MailData:
 
         Raises whatever the stream raises.
         """
-        while self._position >= len(self._pending):
-            if self._blocks is None:
-                return b""
-            block = await anext(self._blocks, None)
-            self._position = 0
-            if block is None:
-                self._blocks = None
-                self._pending = self._canonical.end()
-            else:
-                self._pending = self._canonical.feed(block)
-        start = self._position
-        self._position += BLOCK
-        return self._pending[start : self._position]
+        return b"" if self._stream is None else await self._stream.read()
 
     @property
     def longest_line(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from esmtp_async.protocol import _grammar
@@ -128,13 +129,18 @@ class Envelope(NamedTuple):
         return cls(reverse_path, tuple(unique.values()), parameters)
 
 
+@lru_cache(maxsize=1024)  # whoever gets mail mostly gets more
+def _plain(address: str) -> Recipient:
+    return Recipient(address)
+
+
 def _recipient(index: int, entry: str | Recipient) -> Recipient:
     if isinstance(entry, Recipient):
         return entry
     if not isinstance(entry, str):
         check_type(f"recipients[{index}]", entry, str)
     try:
-        return Recipient(entry)
+        return _plain(entry)
     except InvalidInput as error:
         raise _told(f"recipients[{index}]", error) from None
 

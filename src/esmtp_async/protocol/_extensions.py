@@ -60,7 +60,9 @@ class Extensions(Mapping[str, str]):
 
     def __contains__(self, keyword: object) -> bool:
         """Tell whether a keyword is offered."""
-        return isinstance(keyword, str) and keyword.upper() in self._offers
+        return keyword in self._offers or (
+            isinstance(keyword, str) and keyword.upper() in self._offers
+        )
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the keywords in the order of the reply."""

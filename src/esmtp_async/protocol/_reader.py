@@ -33,6 +33,10 @@ _SPEAKS_TLS: Final = (
 
 _SHOWN: Final = 80
 
+# How many replies are kept, of how many octets at most.
+_KNOWN: Final = 16
+_SHORT: Final = 80
+
 # What stands behind the code: a space or nothing in the last line of a reply.
 _SEPARATORS: Final = frozenset({b" ", b"-", b""})
 
@@ -52,6 +56,8 @@ class ReplyReader:
         self._code: int | None = None  # of the reply that has begun
         self._lines: list[bytes] = []
         self._size = 0
+        # Replies of one line that were read before: a server has few of them.
+        self._known: dict[bytes, Reply] = {}
 
     @property
     def holds_octets(self) -> bool:
@@ -78,6 +84,8 @@ class ReplyReader:
             start, self._position = self._position, end
             self._searched = end
             line = bytes(buffer[start:end])
+            if (known := self._known.get(line)) is not None and self._code is None:
+                return known
             text = line.removesuffix(b"\n").removesuffix(b"\r")
             code = _CODES.get(text[:3])
             separator = text[3:4]
@@ -90,7 +98,7 @@ class ReplyReader:
             ):
                 raise self._malformed(line, max_line)
             if separator != b"-" and self._code is None:
-                return Reply(code, (text[4:],))
+                return self._know(line, Reply(code, (text[4:],)))
             self._lines.append(text[4:])
             if separator != b"-":
                 return self._complete(code)
@@ -100,6 +108,14 @@ class ReplyReader:
                 raise self._violation("a reply does not end", line)
         self._check_beginning(max_line)
         return None
+
+    def _know(self, line: bytes, reply: Reply) -> Reply:
+        """Keep a reply for the next time it comes, unless it is a long one."""
+        if len(line) <= _SHORT:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[line] = reply
+        return reply
 
     def _complete(self, code: int) -> Reply:
         """Give the reply of several lines that has come to its end."""

@@ -28,7 +28,7 @@ from esmtp_async.protocol._exceptions import (
 from esmtp_async.protocol._extensions import Extensions
 from esmtp_async.protocol._reader import MAX_LINE, ReplyReader
 from esmtp_async.protocol._redaction import Redaction
-from esmtp_async.protocol._replies import Reply
+from esmtp_async.protocol._replies import SEVERITIES, Reply
 from esmtp_async.protocol._states import (
     EXACT_CODES,
     GROUPABLE,
@@ -131,7 +131,8 @@ class Session:
         self._pipelining = False
         self._accepted = 0
         self._due = 1  # replies the head of the queue still waits for
-        self._unfinished = False  # the mail data at its end are not all sent
+        #: Whether mail data have begun and their end is not sent yet.
+        self.unfinished: bool = False
         #: Whether any command at all may follow what is on its way.
         self.may_continue: bool = False
 
@@ -174,11 +175,6 @@ class Session:
         return self._accepted
 
     @property
-    def unfinished(self) -> bool:
-        """Whether mail data have begun and their end is not sent yet."""
-        return self._unfinished
-
-    @property
     def eof(self) -> bool:
         """Whether the server's stream has ended."""
         return self._eof
@@ -196,7 +192,7 @@ class Session:
 
     def may_send(self, command: Command) -> bool:
         """Tell whether `send` would take the command now."""
-        if self._unfinished:
+        if self.unfinished:
             return command.verb is verbs.CONTENT and self._state is not states.CLOSED
         return self.may_continue and (self._projected, command.verb) in SENDABLE
 
@@ -207,25 +203,26 @@ class Session:
         command may not be sent, `RemoteProtocolError` where the server has
         answered it before it was asked.
         """
+        verb = command.verb
         if not self.may_send(command):
             msg = (
-                f"{command.verb.value} cannot be sent: the state is "
+                f"{verb.value} cannot be sent: the state is "
                 f"{self._state.value}, {self._projected.value} once "
                 f"{len(self._outstanding)} outstanding commands are answered"
             )
             raise LocalProtocolError(msg)
-        if not self._unfinished:
+        if not self.unfinished:
             if not self._outstanding:
                 if self._reader.holds_octets:
-                    self._violate(f"octets came before {command.verb.value} was sent")
-                self._due = self._replies_due(command.verb)
+                    self._violate(f"octets came before {verb.value} was sent")
+                self._due = self._replies_due(verb) if self.lmtp else 1
             self._outstanding.append(Sent(command, owner))
             self._octets += len(command.wire)
             if command.secrets:
                 self._redaction.add(command.secrets)
-            self._projected = PROJECTION[self._projected, command.verb]
-        self._unfinished = command.more
-        self.may_continue = command.more or self._group_may_grow
+            self._projected = PROJECTION[self._projected, verb]
+        self.unfinished = more = command.more
+        self.may_continue = more or self._group_may_grow
         if not self._due:
             # LMTP, and the lone dot for no recipient: no reply will come, and
             # there is no telling one that does (RFC 2033 §4.2).
@@ -236,10 +233,11 @@ class Session:
     @property
     def _group_may_grow(self) -> bool:
         """Whether a command may follow the last one before that is answered."""
+        outstanding = self._outstanding
         return (
             self._pipelining
-            and self._outstanding[-1].command.verb in GROUPABLE
-            and len(self._outstanding) < self._window
+            and outstanding[-1].command.verb in GROUPABLE
+            and len(outstanding) < self._window
             and self._octets < WINDOW_OCTETS
         )
 
@@ -251,7 +249,7 @@ class Session:
         return any(
             sent.owner is owner and sent.command.verb in END_OF_MAIL_DATA
             for sent in self._outstanding
-        ) and not (self._unfinished and self._outstanding[-1].owner is owner)
+        ) and not (self.unfinished and self._outstanding[-1].owner is owner)
 
     def receive_data(self, data: bytes) -> None:
         """Take octets from the server; empty octets mean the end of its stream."""
@@ -312,7 +310,7 @@ class Session:
         challenge = reply.lines
         if self._redaction.is_needed:
             reply = Reply(reply.code, tuple(map(self._redaction, reply.lines)))
-        severity = reply.severity
+        severity = SEVERITIES[reply.code]
         outstanding = self._outstanding
         if not outstanding:
             if severity is replies.SHUTDOWN:
@@ -324,7 +322,7 @@ class Session:
         after = TRANSITIONS.get((before, verb, severity))
         if after is None or reply.code != EXACT_CODES.get((verb, severity), reply.code):
             self._violate(f"{verb.value} cannot be answered '{reply}'")
-        if self._unfinished and len(outstanding) == 1:
+        if self.unfinished and len(outstanding) == 1:
             if severity is replies.COMPLETION:
                 self._violate(f"the mail data were taken before their end: '{reply}'")
             # Half of them are on the wire, and stay there; what LMTP would still
@@ -367,7 +365,8 @@ class Session:
             self._projected = after
             self.may_continue = True
             return
-        self.may_continue = self._unfinished or self._group_may_grow
+        if not self.may_continue:
+            self.may_continue = self.unfinished or self._group_may_grow
         ahead = self._outstanding[0].command.verb
         self._due = self._replies_due(ahead) if self.lmtp else 1
         # RSET leads to READY from wherever it may be said: nothing behind it changes.

@@ -24,7 +24,7 @@ from esmtp_async.protocol._commands import (
     Rcpt,
     Rset,
 )
-from esmtp_async.protocol._content import BLOCK, DotStuffer, MailData
+from esmtp_async.protocol._content import BLOCK, DotStuffer, MailData, terminated
 from esmtp_async.protocol._envelope import Envelope
 from esmtp_async.protocol._exceptions import NotSupported
 from esmtp_async.protocol._exchange import Commands
@@ -262,14 +262,13 @@ class Transaction:
         if session.state is not states.DATA:
             return
         self.content_begun = True
-        stuffer = DotStuffer()
         if not self._accepted:
             # 354 although nobody was accepted: a lone dot (RFC 2920 §3.1).
             yield Content()
         elif self._is_one_block:
-            octets = stuffer.feed(self._content.octets)
-            yield Content.piece(octets + b".\r\n", more=False)
+            yield Content.piece(terminated(self._content.octets), more=False)
         else:
+            stuffer = DotStuffer()
             yield from self._blocks(
                 session.extensions,
                 lambda block: Content.piece(stuffer.feed(block), more=True),
