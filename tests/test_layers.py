@@ -30,6 +30,7 @@ LAYERS: Final = """
     protocol._transaction
     protocol._series
     protocol
+    _loops
     _timeouts _events _endpoint _attempts _deadline _endings
     _sockets
     _transport

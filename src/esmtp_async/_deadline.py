@@ -12,23 +12,7 @@ import math
 
 import anyio
 
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Give the event loop of asyncio whose task this is; None under trio.
-
-    Trio may be the guest of such a loop, and is then in no task of it.
-    """
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-    return loop if asyncio.current_task() is not None else None
-
-
-def clock() -> float:
-    """Give what anyio's `current_time` does, in a third of the time on asyncio."""
-    loop = running_loop()
-    return anyio.current_time() if loop is None else loop.time()
+from esmtp_async._loops import running_loop
 
 
 class Deadline:

@@ -6,9 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-import anyio
-
 from esmtp_async._delivery import Delivery
+from esmtp_async._loops import Bell
 from esmtp_async._receipts import SendResult
 from esmtp_async.protocol._exceptions import SMTPError
 from esmtp_async.protocol._outcomes import RecipientResult
@@ -18,25 +17,6 @@ from esmtp_async.protocol._session import Owner
 Finished = Callable[
     [str | None, tuple[RecipientResult, ...], BaseException | None], object
 ]
-
-
-class Bell:
-    """Wakes whoever waits for the next ring."""
-
-    def __init__(self) -> None:
-        self._event: anyio.Event | None = None
-
-    def ring(self) -> None:
-        """Wake everybody who waits."""
-        if self._event is not None:
-            self._event.set()
-            self._event = None
-
-    async def wait(self) -> None:
-        """Wait for the next ring."""
-        if self._event is None:
-            self._event = anyio.Event()
-        await self._event.wait()
 
 
 class Job(NamedTuple):

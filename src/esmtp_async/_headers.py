@@ -31,10 +31,9 @@ _TRACE: Final = frozenset({"received", "return-path"})
 
 #: What ends a line of a value, whoever parsed it.
 LINE_END: Final = re.compile(r"\r\n|\r|\n")
-# The first one, with the lines that go on in the next (RFC 5322 §2.2.3).
-_MESSAGE_ID_FIELD: Final = re.compile(
-    rb"(?:\A|\r\n)message-id:((?:[^\r]|\r\n[ \t])*)\r\n", re.IGNORECASE
-)
+# A value, with the lines that it goes on in (RFC 5322 §2.2.3).
+_VALUE: Final = re.compile(rb"((?:[^\r]|\r\n[ \t])*)\r\n")
+_MESSAGE_ID_LINE: Final = b"\r\nmessage-id:"
 # What no field may hold (RFC 5322 §2.2, RFC 6532 §3.2), lest a parser that takes
 # it for a space make another address of two halves.
 _CONTROL: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -56,6 +55,8 @@ class Field:
     def text(self) -> str:
         """The value unfolded, raw octets in it read as UTF-8 (RFC 6532)."""
         text = LINE_END.sub("", str(self.value))
+        if text.isascii():
+            return text
         try:
             return text.encode("utf-8", "surrogateescape").decode("utf-8")
         except UnicodeError:
@@ -128,7 +129,9 @@ class Field:
 def message_id(octets: bytes) -> str | None:
     """Give the Message-ID of canonical octets, or None; nothing else is looked at."""
     end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")
-    match = _MESSAGE_ID_FIELD.search(octets, 0, len(octets) if end < 0 else end + 2)
+    header = b"\r\n" + octets[: len(octets) if end < 0 else end + 2]
+    start = header.lower().find(_MESSAGE_ID_LINE)
+    match = _VALUE.match(header, start + len(_MESSAGE_ID_LINE)) if start >= 0 else None
     if match is None:
         return None
     return Field(_MESSAGE_ID, match[1].decode("ascii", "surrogateescape")).text.strip()

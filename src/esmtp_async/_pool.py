@@ -12,8 +12,8 @@ from typing import Final
 import anyio
 
 from esmtp_async._connection import Connection
-from esmtp_async._deadline import clock
 from esmtp_async._departures import Departures, Farewell
+from esmtp_async._loops import clock
 from esmtp_async._progress import Progress
 from esmtp_async._roster import Ceiling, Pooled, PoolLimits, Roster, assign
 from esmtp_async.protocol._exceptions import Refused

@@ -19,7 +19,7 @@ import anyio
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
-from esmtp_async._deadline import running_loop
+from esmtp_async._loops import running_loop, wake
 
 #: Octets of one read, at most.
 _BLOCK: Final = 65536
@@ -52,8 +52,6 @@ class SocketByteStream(ByteStream):
         self._socket = connected
         self._attributes = _attributes(connected)
         self._loop = asyncio.get_running_loop()
-        self._receiving = anyio.ResourceGuard("reading from")
-        self._sending = anyio.ResourceGuard("writing to")
         self._closed = False
         self._ended = False  # nothing more can be read
         self._error: OSError | None = None  # what the connection broke of
@@ -71,15 +69,17 @@ class SocketByteStream(ByteStream):
         """
         if max_bytes < 1:
             raise ValueError("max_bytes must be positive")
-        with self._receiving:
-            if not (self._watched or self._octets or self._ended):
-                self._watch()
-            if self._octets or self._ended:
-                await self._take_turns()
-            else:
-                await self._arrive()
-            octets = self._octets[:max_bytes]
-            self._octets = self._octets[max_bytes:]
+        _refuse_two(self._arrival, "reading from")
+        if not (self._watched or self._octets or self._ended):
+            self._watch()
+        if self._octets or self._ended:
+            await self._take_turns()
+        else:
+            self._hurried = False
+            self._arrival = self._loop.create_future()
+            await self._arrival
+        octets = self._octets[:max_bytes]
+        self._octets = self._octets[max_bytes:]
         if octets:
             return octets
         if self._closed:
@@ -93,11 +93,6 @@ class SocketByteStream(ByteStream):
         self._loop.add_reader(self._socket, self._readable)
         self._watched = True
         self._read()
-
-    async def _arrive(self) -> None:
-        self._hurried = False
-        self._arrival = self._loop.create_future()
-        await self._arrival
 
     def _readable(self) -> None:
         """Read for whoever waits; where nobody does, leave it with the kernel."""
@@ -125,19 +120,19 @@ class SocketByteStream(ByteStream):
         another task is writing. What the server said before the connection broke can
         still be received.
         """
-        with self._sending:
-            await self._take_turns()
-            view = memoryview(item)
-            while view:
-                try:
-                    view = view[self._socket.send(view) :]
-                except BlockingIOError:
-                    await self._drain()
-                except OSError as error:
-                    if self._closed:
-                        raise anyio.ClosedResourceError from None
-                    self._error = error
-                    raise anyio.BrokenResourceError from error
+        _refuse_two(self._room, "writing to")
+        await self._take_turns()
+        view = memoryview(item)
+        while view:
+            try:
+                view = view[self._socket.send(view) :]
+            except BlockingIOError:
+                await self._drain()
+            except OSError as error:
+                if self._closed:
+                    raise anyio.ClosedResourceError from None
+                self._error = error
+                raise anyio.BrokenResourceError from error
 
     async def _drain(self) -> None:
         self._hurried = False
@@ -150,14 +145,14 @@ class SocketByteStream(ByteStream):
                 self._loop.remove_writer(self._socket)
 
     def _writable(self) -> None:
-        _wake(self._room)
+        wake(self._room)
 
     async def send_eof(self) -> None:
         """Tell the server that nothing more will be written."""
-        with self._sending:
-            await self._take_turns()
-            with suppress(OSError):  # it has gone; who reads is told
-                self._socket.shutdown(socket.SHUT_WR)
+        _refuse_two(self._room, "writing to")
+        await self._take_turns()
+        with suppress(OSError):  # it has gone; who reads is told
+            self._socket.shutdown(socket.SHUT_WR)
 
     async def aclose(self) -> None:
         """Close the socket; what was not received is lost."""
@@ -167,8 +162,8 @@ class SocketByteStream(ByteStream):
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
             self._socket.close()
-            _wake(self._arrival)
-            _wake(self._room)
+            wake(self._arrival)
+            wake(self._room)
         await checkpoint()
 
     async def _take_turns(self) -> None:
@@ -197,9 +192,9 @@ def _attributes(connected: socket.socket) -> Mapping[Any, Callable[[], Any]]:
     return attributes
 
 
-def _wake(waiting: asyncio.Future[None] | None) -> None:
+def _refuse_two(waiting: asyncio.Future[None] | None, action: str) -> None:
     if waiting is not None and not waiting.done():
-        waiting.set_result(None)
+        raise anyio.BusyResourceError(action)
 
 
 def _address(address: str | tuple[str, int]) -> str | tuple[str, int]:

@@ -10,7 +10,8 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from esmtp_async._deadline import Deadline, running_loop
+from esmtp_async._deadline import Deadline
+from esmtp_async._loops import running_loop
 from tests.backends import in_virtual_time
 from tests.clock import run
 
