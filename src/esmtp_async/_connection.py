@@ -188,6 +188,7 @@ class Connection:
             event = session.next_event()
             if isinstance(event, Replied):
                 state = event.state
+                self._timed = False
                 self._deliver(event)
             elif event is CLOSED and (state is State.CLOSED or not session.eof):
                 return  # a reply or we ended it; its mere end leaves something unsaid
@@ -205,7 +206,6 @@ class Connection:
 
     def _deliver(self, event: Replied) -> None:
         """Hand a reply to whoever asked; an unasked one to who is speaking."""
-        self._timed = False
         command, reply, owner, state, _ = event
         if command is not None:
             # Several replies may come in one read, which began at the first.

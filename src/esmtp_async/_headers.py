@@ -41,6 +41,14 @@ _DOT_STRING: Final = re.compile(_grammar.DOT_STRING)
 _TO_ESCAPE: Final = re.compile(r'["\\]')
 
 
+def _unescaped(octets: bytes) -> str:
+    """Read octets as UTF-8; where they are none, those above 127 stay escaped."""
+    try:
+        return octets.decode("utf-8")
+    except UnicodeError:
+        return octets.decode("ascii", "surrogateescape")
+
+
 class Field:
     """A header field; it is parsed when asked what it means, and once."""
 
@@ -55,12 +63,11 @@ class Field:
     def text(self) -> str:
         """The value unfolded, raw octets in it read as UTF-8 (RFC 6532)."""
         text = LINE_END.sub("", str(self.value))
-        if text.isascii():
-            return text
         try:
-            return text.encode("utf-8", "surrogateescape").decode("utf-8")
+            octets = text.encode("utf-8", "surrogateescape")
         except UnicodeError:
             return text
+        return _unescaped(octets)
 
     @cached_property
     def parsed(self) -> BaseHeader:
@@ -134,7 +141,7 @@ def message_id(octets: bytes) -> str | None:
     match = _VALUE.match(header, start + len(_MESSAGE_ID_LINE)) if start >= 0 else None
     if match is None:
         return None
-    return Field(_MESSAGE_ID, match[1].decode("ascii", "surrogateescape")).text.strip()
+    return _unescaped(match[1].replace(b"\r\n", b"")).strip()
 
 
 class Header:

@@ -196,7 +196,7 @@ class Pool:
             else:
                 live.append(pooled)
         give, drop, self._idle, hurry = assign(
-            (waiter.fresh for waiter in self._waiters),
+            [waiter.fresh for waiter in self._waiters],
             Roster(tuple(live), self._taken, len(self._departures)),
             self._ceiling.at(now),
         )

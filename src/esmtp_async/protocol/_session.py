@@ -13,7 +13,9 @@ takes what it meant from `next_event`::
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import Final, NamedTuple, NoReturn, Protocol
 
 from esmtp_async.protocol import _replies as replies
@@ -93,6 +95,16 @@ class Sent(NamedTuple):
 
     command: Command
     owner: Owner | None
+
+
+# What a `NamedTuple` is made by goes through Python code; this, for each command and
+# each reply, does not.
+_sent: Final[Callable[[tuple[Command, Owner | None]], Sent]] = partial(
+    tuple.__new__, Sent
+)
+_replied: Final[
+    Callable[[tuple[Command | None, Reply, Owner | None, State, bool]], Replied]
+] = partial(tuple.__new__, Replied)
 
 
 class Session:
@@ -216,7 +228,7 @@ class Session:
                 if self._reader.holds_octets:
                     self._violate(f"octets came before {verb.value} was sent")
                 self._due = self._replies_due(verb) if self.lmtp else 1
-            self._outstanding.append(Sent(command, owner))
+            self._outstanding.append(_sent((command, owner)))
             self._octets += len(command.wire)
             if command.secrets:
                 self._redaction.add(command.secrets)
@@ -330,12 +342,12 @@ class Session:
             after, self._due = states.CLOSED, 1
         self._due -= 1
         if self._due and severity is not replies.SHUTDOWN:
-            return Replied(command, reply, owner, before, False)  # noqa: FBT003
+            return _replied((command, reply, owner, before, False))
         outstanding.popleft()
         if after is states.AUTH:
             self._challenge = challenge
         self._enter(after, command, reply)
-        return Replied(command, reply, owner, self._state, True)  # noqa: FBT003
+        return _replied((command, reply, owner, self._state, True))
 
     def _enter(self, after: State, command: Command, reply: Reply) -> None:
         """Change to the state that the last reply to a command leads to."""

@@ -7,7 +7,7 @@ session allows, and keeps account of every recipient by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from esmtp_async.protocol import _outcomes as outcomes
 from esmtp_async.protocol import _replies as replies
@@ -44,11 +44,8 @@ _FINAL: Final = Stage.FINAL
 _RCPT: Final = Stage.RCPT
 
 
-class Verdict(NamedTuple):
-    """A reply that decided something, and where."""
-
-    reply: Reply
-    stage: Stage
+#: A reply that decided something, and where.
+Verdict = tuple[Reply, Stage]
 
 
 def _not_offered(extension: str, why: str) -> NotSupported:
@@ -118,23 +115,24 @@ class Transaction:
     def replied(self, command: Command | None, reply: Reply) -> None:
         """Take a reply to one of the commands, or a 421 to none."""
         verb = None if command is None else command.verb
-        if verb is None or reply.severity is replies.SHUTDOWN:
+        refused = reply.refused
+        if refused and (verb is None or reply.severity is replies.SHUTDOWN):
             stage = Stage.COMMAND if verb is None else STAGES[verb]
-            self._shutdown = Verdict(reply, stage)
+            self._shutdown = (reply, stage)
         elif verb is verbs.RCPT:
             index = self._asked[len(self._replies)]
             self._replies[index] = reply
-            if not reply.refused:
+            if not refused:
                 self._taken[index] = len(self._taken)
         elif verb in END_OF_MAIL_DATA:
             self._final.append(reply)
-        elif not reply.refused:
+        elif not refused:
             return
         elif verb is verbs.MAIL:
-            self._mail = Verdict(reply, STAGES[verb])
+            self._mail = (reply, STAGES[verb])
         elif self._data is None:
             # DATA, or the first chunk refused: the next ones had no chance.
-            self._data = Verdict(reply, STAGES[verb])
+            self._data = (reply, STAGES[verb])
 
     def results(
         self, *, in_doubt: bool = False, stage: Stage = Stage.LOCAL
@@ -145,8 +143,10 @@ class Transaction:
         came. `stage`: where the attempt ended, for those no reply decided.
         """
         return tuple(
-            self._result(index, in_doubt=in_doubt, stage=stage)
-            for index in range(len(self.envelope.recipients))
+            [
+                self._result(index, recipient.address, in_doubt, stage)
+                for index, recipient in enumerate(self.envelope.recipients)
+            ]
         )
 
     @property
@@ -181,6 +181,8 @@ class Transaction:
 
         The server asks for another transaction for them (RFC 5321 §4.5.3.1.10).
         """
+        if len(self._taken) == len(self._replies):
+            return ()  # nobody was refused
         final_reply = self.final_reply
         if final_reply is None or final_reply.refused or not self._accepted:
             return ()
@@ -315,8 +317,9 @@ class Transaction:
         """The positions accepted at RCPT, of a MAIL that was accepted, numbered."""
         return self._taken if self._mail is None else {}
 
-    def _result(self, index: int, *, in_doubt: bool, stage: Stage) -> RecipientResult:
-        address = self.envelope.recipients[index].address
+    def _result(
+        self, index: int, address: str, in_doubt: bool, stage: Stage
+    ) -> RecipientResult:
         verdict = self._verdict(index)
         if index in self._lacking or (self._unsupported and verdict is None):
             return RecipientResult(
@@ -324,10 +327,11 @@ class Transaction:
             )
         if verdict is not None:
             reply, where = verdict
-            outcome = outcomes.REFUSED if reply.refused else outcomes.ACCEPTED
+            if not reply.refused:
+                return RecipientResult(address, outcomes.ACCEPTED, reply, where, False)
             too_many = where is _RCPT and self._too_many(index, reply)
             temporary = reply.temporary or too_many
-            return RecipientResult(address, outcome, reply, where, temporary)
+            return RecipientResult(address, outcomes.REFUSED, reply, where, temporary)
         if in_doubt:
             return RecipientResult(
                 address, Outcome.UNKNOWN, None, Stage.FINAL, temporary=True
@@ -340,14 +344,14 @@ class Transaction:
             return self._mail
         reply = self._replies.get(index)
         if reply is not None and reply.refused:
-            return Verdict(reply, _RCPT)
+            return (reply, _RCPT)
         if self._data is not None:
             return self._data
         if reply is not None and self._final:
             # LMTP replies once for each accepted recipient, in their order.
             position = self._taken[index] if self._lmtp else 0
             if position < len(self._final):
-                return Verdict(self._final[position], _FINAL)
+                return (self._final[position], _FINAL)
         return self._shutdown
 
     def _too_many(self, index: int, reply: Reply) -> bool:
