@@ -150,7 +150,8 @@ class ReversePath(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> ReversePath:
         """Read a mailbox; the empty text is the null reverse-path `<>`."""
-        check_type("the address", text, str)
+        if not isinstance(text, str):
+            check_type("the address", text, str)
         return cls(_sender(text) if text else None)
 
     @property

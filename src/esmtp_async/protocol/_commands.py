@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from esmtp_async.protocol import _grammar
+from esmtp_async.protocol import _verbs as verbs
 from esmtp_async.protocol._addresses import (
     ForwardPath,
     ReversePath,
@@ -205,9 +206,9 @@ class Mail(Command):
     def __init__(
         self, reverse_path: ReversePath | str, parameters: Parameters | None = None
     ) -> None:
-        if isinstance(reverse_path, str):
+        if not isinstance(reverse_path, ReversePath):
+            check_type("the reverse-path", reverse_path, str)
             reverse_path = ReversePath.parse(reverse_path)
-        check_type("the reverse-path", reverse_path, ReversePath)
         self.wire = _with_parameters("MAIL FROM", reverse_path.wire, parameters)
 
 
@@ -220,9 +221,9 @@ class Rcpt(Command):
     def __init__(
         self, forward_path: ForwardPath | str, parameters: Parameters | None = None
     ) -> None:
-        if isinstance(forward_path, str):
+        if not isinstance(forward_path, ForwardPath):
+            check_type("the forward-path", forward_path, str)
             forward_path = ForwardPath.parse(forward_path)
-        check_type("the forward-path", forward_path, ForwardPath)
         self.wire = _with_parameters("RCPT TO", forward_path.wire, parameters)
 
 
@@ -271,10 +272,10 @@ class Bdat(Command):
 
     def __init__(self, octets: bytes, *, last: bool = False) -> None:
         check_type("the chunk", octets, bytes)
-        self.verb = Verb.LAST if last else Verb.BDAT
+        self.verb = verbs.LAST if last else verbs.BDAT
         line = b"BDAT %d LAST" % len(octets) if last else b"BDAT %d" % len(octets)
         self._line_length = len(line)
-        super().__init__(line + b"\r\n" + octets)
+        self.wire = line + b"\r\n" + octets
 
     def __str__(self) -> str:
         """Give the command line without the octets."""

@@ -110,7 +110,8 @@ class Envelope(NamedTuple):
 
         Raises `InvalidInput`, which tells the address that is wrong.
         """
-        check_type("sender", sender, str)
+        if not isinstance(sender, str):
+            check_type("sender", sender, str)
         try:
             reverse_path = ReversePath.parse(sender)
         except InvalidInput as error:

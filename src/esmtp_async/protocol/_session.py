@@ -33,6 +33,7 @@ from esmtp_async.protocol._redaction import Redaction
 from esmtp_async.protocol._replies import SEVERITIES, Reply
 from esmtp_async.protocol._states import (
     EXACT_CODES,
+    EXACTING,
     GROUPABLE,
     PROJECTION,
     REPLY_LINES,
@@ -332,7 +333,10 @@ class Session:
         command, owner = outstanding[0]
         before, verb = self._state, command.verb
         after = TRANSITIONS.get((before, verb, severity))
-        if after is None or reply.code != EXACT_CODES.get((verb, severity), reply.code):
+        if after is None or (
+            verb in EXACTING
+            and reply.code != EXACT_CODES.get((verb, severity), reply.code)
+        ):
             self._violate(f"{verb.value} cannot be answered '{reply}'")
         if self.unfinished and len(outstanding) == 1:
             if severity is replies.COMPLETION:

@@ -164,6 +164,8 @@ EXACT_CODES: Final = {
     (Verb.DATA, Severity.INTERMEDIATE): 354,
 }
 
+#: The verbs that have some.
+EXACTING: Final = frozenset(verb for verb, _ in EXACT_CODES)
 
 #: Octets of a line of the reply to a verb, where that may be longer than others:
 #: a challenge of SASL. It is four times what must be taken, so that what is too

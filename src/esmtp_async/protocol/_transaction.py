@@ -40,6 +40,10 @@ _TOO_MANY: Final = EnhancedStatus(4, 5, 3)
 _TOO_BIG: Final = frozenset({EnhancedStatus(5, 2, 2), EnhancedStatus(5, 3, 4)})
 
 
+# Commands without arguments, always the same.
+_RSET: Final = Rset()
+_DATA: Final = Data()
+
 _FINAL: Final = Stage.FINAL
 _RCPT: Final = Stage.RCPT
 
@@ -98,7 +102,7 @@ class Transaction:
         self._select(extensions)
         parameters = self._mail_parameters(extensions)
         if session.projected is not states.READY:
-            yield Rset()
+            yield _RSET
         yield Mail(self.envelope.reverse_path, parameters)
         for index in self._asked:
             recipient = self.envelope.recipients[index]
@@ -260,7 +264,7 @@ class Transaction:
         return "CHUNKING" in extensions and (self._eager or self._content.size is None)
 
     def _say_data(self, session: Session) -> Commands:
-        yield Data()
+        yield _DATA
         if session.state is not states.DATA:
             return
         self.content_begun = True
