@@ -31,7 +31,7 @@ LAYERS: Final = """
     protocol._series
     protocol
     _loops
-    _timeouts _events _endpoint _attempts _deadline _endings
+    _timeouts _events _endpoint _attempts _deadline _endings _files
     _sockets
     _transport
     _tls

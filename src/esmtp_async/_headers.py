@@ -19,6 +19,7 @@ from typing import Final
 
 from esmtp_async.protocol import _grammar
 from esmtp_async.protocol._addresses import domain_or_literal
+from esmtp_async.protocol._content import header_section
 from esmtp_async.protocol._exceptions import InvalidInput
 
 _RESENT: Final = "resent-"
@@ -135,8 +136,7 @@ class Field:
 
 def message_id(octets: bytes) -> str | None:
     """Give the Message-ID of canonical octets, or None; nothing else is looked at."""
-    end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")
-    header = b"\r\n" + octets[: len(octets) if end < 0 else end + 2]
+    header = b"\r\n" + header_section(octets)
     start = header.lower().find(_MESSAGE_ID_LINE)
     match = _VALUE.match(header, start + len(_MESSAGE_ID_LINE)) if start >= 0 else None
     if match is None:
@@ -157,9 +157,7 @@ class Header:
     @classmethod
     def of_octets(cls, octets: bytes) -> Header:
         """Read the header section of canonical octets, and no more of them."""
-        end = octets.find(b"\r\n\r\n")
-        section = octets if end < 0 else octets[: end + 2]
-        return cls(BytesHeaderParser().parsebytes(section))
+        return cls(BytesHeaderParser().parsebytes(header_section(octets)))
 
     @property
     def message_id(self) -> str | None:

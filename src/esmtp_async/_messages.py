@@ -7,7 +7,6 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
-    Callable,
     Collection,
     Iterable,
 )
@@ -15,11 +14,11 @@ from dataclasses import dataclass, fields
 from email.message import Message
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol, TypeGuard, TypeVar
+from typing import BinaryIO, Final, TypeGuard
 
-from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
+from esmtp_async._files import Readable, Stored, from_file, from_path, off_the_loop
 from esmtp_async._headers import Header, message_id
 from esmtp_async._mime import Flattened, weight
 from esmtp_async.protocol import _grammar
@@ -29,18 +28,9 @@ from esmtp_async.protocol._exceptions import InvalidInput, check_type
 from esmtp_async.protocol._extensions import Extensions
 
 _log: Final = logging.getLogger("esmtp_async")
-_T = TypeVar("_T")
 
 
-class _Readable(Protocol):
-    """A binary file."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Read octets."""
-        ...
-
-
-def _is_file(source: object) -> TypeGuard[_Readable]:
+def _is_file(source: object) -> TypeGuard[Readable]:
     """Tell a file by its `read`, which one of `tempfile` has by proxy only."""
     return callable(getattr(source, "read", None)) and not isinstance(
         source, AsyncIterable
@@ -128,7 +118,7 @@ class Outgoing:
     def __init__(
         self,
         envelope: Envelope,
-        octets: Flattened | MailData,
+        octets: Flattened | Stored | MailData,
         message_id: str | None,
         source: object = None,
     ) -> None:
@@ -140,13 +130,16 @@ class Outgoing:
     @property
     def is_stream(self) -> bool:
         """Whether its octets can be read once only."""
-        return isinstance(self._octets, MailData) and self._octets.size is None
+        return isinstance(self._octets, MailData) and self._octets.is_stream
 
     def mail_data(self, extensions: Extensions) -> MailData:
         """Give the octets in the form that suits what the server offers."""
-        if isinstance(self._octets, MailData):
-            return self._octets
-        return self._octets.mail_data(eight_bit="8BITMIME" in extensions)
+        octets = self._octets
+        if isinstance(octets, MailData):
+            return octets
+        if isinstance(octets, Stored):
+            return octets.mail_data()
+        return octets.mail_data(eight_bit="8BITMIME" in extensions)
 
     @property
     def needs_closing(self) -> bool:
@@ -175,40 +168,46 @@ async def prepare(
 ) -> Outgoing:
     """Check and convert everything; raises `InvalidInput` before any connection.
 
-    Files are read off the event loop, and whatever they raise is raised.
+    Files are read off the event loop, and whatever they raise is raised; those that
+    are large are gone through, and read again as they are sent.
     """
     check_type("options", options, SendOptions)
+    source: Sendable | Stored = message
     if isinstance(message, _WHOLE):
         pass
     elif isinstance(message, Path):
-        message = await _off_the_loop(message.read_bytes)
+        source = await off_the_loop(partial(from_path, message))
     elif _is_file(message):
-        message = _read(await _off_the_loop(message.read))
+        source = await off_the_loop(partial(from_file, message))
     if options.x_mailer is not None and not isinstance(message, Message):
         msg = "x_mailer can be set on an email.message.Message only"
         raise InvalidInput(msg)
     header: Header | None = None
-    octets: Flattened | MailData
-    named: str | None
-    if isinstance(message, Message):
-        header = Header(message)
-        flatten = partial(Flattened, message, header, x_mailer=options.x_mailer)
-        size = weight(message)
-        octets = flatten() if size < _LARGE else await _off_the_loop(flatten)
+    octets: Flattened | Stored | MailData
+    named: str | None = None
+    beginning: bytes | None = None
+    if isinstance(source, Message):
+        header = Header(source)
+        flatten = partial(Flattened, source, header, x_mailer=options.x_mailer)
+        size = weight(source)
+        octets = flatten() if size < _LARGE else await off_the_loop(flatten)
         named = octets.message_id
-    elif isinstance(message, _WHOLE):
-        text = message if isinstance(message, str) else bytes(message)
+    elif isinstance(source, Stored):
+        octets, beginning = source, source.beginning
+    elif isinstance(source, _WHOLE):
+        text = source if isinstance(source, str) else bytes(source)
         octets = (
             _whole(text)
             if len(text) < _LARGE
-            else await _off_the_loop(partial(_whole, text))
+            else await off_the_loop(partial(_whole, text))
         )
-        if sender is None or recipients is None:
-            header = Header.of_octets(octets.octets)
-        named = message_id(octets.octets)
+        beginning = octets.octets
     else:
-        octets = MailData(blocks=_blocks(message))
-        named = None
+        octets = MailData(blocks=_blocks(source))
+    if beginning is not None:
+        named = message_id(beginning)
+        if sender is None or recipients is None:
+            header = Header.of_octets(beginning)
     envelope = Envelope.of(
         _known(header, "sender").sender if sender is None else sender,
         _known(header, "recipients").recipients if recipients is None else recipients,
@@ -221,23 +220,11 @@ def _whole(text: str | bytes) -> MailData:
     return MailData(_encode(text) if isinstance(text, str) else text)
 
 
-async def _off_the_loop(read: Callable[[], _T]) -> _T:
-    """Read a file, which may be a pipe that nobody writes to: nobody waits for it."""
-    return await to_thread.run_sync(read, abandon_on_cancel=True)
-
-
 def _known(header: Header | None, argument: str) -> Header:
     if header is None:
         msg = f"{argument} must be given for a message that comes in blocks"
         raise InvalidInput(msg)
     return header
-
-
-def _read(octets: object) -> bytes:
-    if isinstance(octets, bytes):
-        return octets
-    msg = f"the message's file gave {type(octets).__name__}, not bytes"
-    raise InvalidInput(msg)
 
 
 def _encode(source: str) -> bytes:

@@ -65,9 +65,7 @@ def _argument(verb: str, text: str) -> bytes:
     return line
 
 
-def _with_parameters(
-    verb: str, path: bytes, parameters: Parameters | None
-) -> bytes:
+def _with_parameters(verb: str, path: bytes, parameters: Parameters | None) -> bytes:
     """Give `VERB:<path> KEY=value ... CRLF` (RFC 5321 §4.1.2)."""
     line = b"%b:%b" % (verb.encode(), path)
     if not parameters:

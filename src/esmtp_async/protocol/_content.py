@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
 from io import IncrementalNewlineDecoder
-from typing import Final
+from typing import Final, NamedTuple
 
 #: The most octets written at once: an upload can be stopped, cancelled or
 #: timed between two blocks.
@@ -110,11 +110,15 @@ def terminated(octets: bytes) -> bytes:
 
 
 class _Stream:
-    """Blocks of any size and with any line ends, made canonical as they pass."""
+    """Blocks of any size and with any line ends, made canonical as they pass.
 
-    def __init__(self, blocks: AsyncIterable[bytes]) -> None:
+    If their `size` is known, other octets than so many are an error.
+    """
+
+    def __init__(self, blocks: AsyncIterable[bytes], size: int | None) -> None:
         self._canonical = Canonicalizer()
         self._blocks: AsyncIterator[bytes] | None = aiter(blocks)
+        self._left = size
         self._pending = b""  # canonical octets not given out yet
         self._position = 0
 
@@ -129,56 +133,112 @@ class _Stream:
                 self._pending = self._canonical.end()
             else:
                 self._pending = self._canonical.feed(block)
+            self._count(len(self._pending))
         start = self._position
         self._position += BLOCK
         return self._pending[start : self._position]
+
+    def _count(self, octets: int) -> None:
+        if self._left is None:
+            return
+        self._left -= octets
+        if self._left < 0 or (self._left and self._blocks is None):
+            msg = "the message has changed: it is not as long as it was"
+            raise ValueError(msg)
+
+
+def header_section(octets: bytes) -> bytes:
+    """Give what canonical octets begin with, up to the blank line or to their end."""
+    if octets.startswith(b"\r\n"):
+        return b""
+    end = octets.find(b"\r\n\r\n")
+    return octets if end < 0 else octets[: end + 2]
+
+
+class Known(NamedTuple):
+    """What is known of mail data beforehand."""
+
+    #: Octets as SIZE counts them: CRLFs in, stuffed dots out (RFC 1870 §5).
+    size: int
+    #: Whether an octet is above 127 (RFC 6152).
+    is_8bit: bool
+    #: Whether the header section holds UTF-8 text beyond ASCII (RFC 6532).
+    #:
+    #: Octets that are no UTF-8 are not what SMTPUTF8 is for: no extension makes them
+    #: legal, and they pass as they are.
+    has_8bit_header: bool
+
+    @classmethod
+    def of(cls, beginning: bytes, *, size: int, is_8bit: bool) -> Known:
+        """Look at the header section, which canonical octets begin with."""
+        return cls(size, is_8bit, is_8bit and _is_utf8(header_section(beginning)))
+
+
+def _is_utf8(octets: bytes) -> bool:
+    """Tell whether octets are UTF-8, and more than ASCII."""
+    if octets.isascii():
+        return False
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class MailData:
     """A message's octets as the protocol needs them, whole or as a stream.
 
-    Whole: `octets` is canonical and its size is known. Streamed: `blocks`
-    yields octets that are made canonical as they pass, and nothing else is
-    known of it beforehand.
+    Whole: `octets` is canonical and all is known of it. Streamed: `blocks` yields
+    octets that are made canonical as they pass; nothing else is known of it
+    beforehand, unless it is `known`.
     """
 
     def __init__(
-        self, octets: bytes = b"", *, blocks: AsyncIterable[bytes] | None = None
+        self,
+        octets: bytes = b"",
+        *,
+        blocks: AsyncIterable[bytes] | None = None,
+        known: Known | None = None,
     ) -> None:
         #: The canonical octets; empty for a stream.
         self.octets: bytes = canonical(octets)
-        #: Octets as SIZE counts them: CRLFs in, stuffed dots out (RFC 1870 §5); None
-        #: for a stream.
-        self.size: int | None = len(self.octets) if blocks is None else None
-        #: Whether an octet is above 127; a stream may hold one (RFC 6152).
-        self.is_8bit: bool = blocks is not None or not self.octets.isascii()
-        self._stream = None if blocks is None else _Stream(blocks)
+        if blocks is None:
+            known = Known.of(
+                self.octets,
+                size=len(self.octets),
+                is_8bit=not self.octets.isascii(),
+            )
+        #: What is known of it; None for a stream of which nothing is.
+        self.known: Known | None = known
+        self._stream = None
+        if blocks is not None:
+            self._stream = _Stream(blocks, None if known is None else known.size)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether `read` gives the octets, once."""
+        return self._stream is not None
+
+    @property
+    def size(self) -> int | None:
+        """Octets as SIZE counts them, if that is known."""
+        return None if self.known is None else self.known.size
+
+    @property
+    def is_8bit(self) -> bool:
+        """Whether an octet is, or may be, above 127."""
+        return self.known is None or self.known.is_8bit
 
     @property
     def has_8bit_header(self) -> bool:
-        """Whether the header section holds UTF-8 text beyond ASCII (RFC 6532).
-
-        Octets that are no UTF-8 are not what SMTPUTF8 is for: no extension
-        makes them legal, and they pass as they are. Always False for a stream.
-        """
-        if self.size is None or not self.is_8bit:
-            return False
-        end = self.octets.find(b"\r\n\r\n")
-        if self.octets.startswith(b"\r\n"):
-            end = 0
-        header = self.octets[: end if end >= 0 else len(self.octets)]
-        if header.isascii():
-            return False
-        try:
-            header.decode("utf-8")
-        except UnicodeDecodeError:
-            return False
-        return True
+        """Whether the header section is known to need SMTPUTF8."""
+        return self.known is not None and self.known.has_8bit_header
 
     async def read(self) -> bytes:
         """Give the next canonical octets of a stream, at most `BLOCK`; b"" at its end.
 
-        Raises whatever the stream raises.
+        Raises whatever the stream raises, and `ValueError` if it is not as long as it
+        was known to be.
         """
         return b"" if self._stream is None else await self._stream.read()
 

@@ -119,9 +119,9 @@ class Transaction:
     def replied(self, command: Command | None, reply: Reply) -> None:
         """Take a reply to one of the commands, or a 421 to none."""
         verb = None if command is None else command.verb
+        stage = Stage.COMMAND if verb is None else STAGES[verb]
         refused = reply.refused
         if refused and (verb is None or reply.severity is replies.SHUTDOWN):
-            stage = Stage.COMMAND if verb is None else STAGES[verb]
             self._shutdown = (reply, stage)
         elif verb is verbs.RCPT:
             index = self._asked[len(self._replies)]
@@ -133,10 +133,10 @@ class Transaction:
         elif not refused:
             return
         elif verb is verbs.MAIL:
-            self._mail = (reply, STAGES[verb])
+            self._mail = (reply, stage)
         elif self._data is None:
             # DATA, or the first chunk refused: the next ones had no chance.
-            self._data = (reply, STAGES[verb])
+            self._data = (reply, stage)
 
     def results(
         self, *, in_doubt: bool = False, stage: Stage = Stage.LOCAL
@@ -148,7 +148,7 @@ class Transaction:
         """
         return tuple(
             [
-                self._result(index, recipient.address, in_doubt, stage)
+                self._result(index, recipient.address, stage, in_doubt=in_doubt)
                 for index, recipient in enumerate(self.envelope.recipients)
             ]
         )
@@ -213,20 +213,20 @@ class Transaction:
 
     def _mail_parameters(self, extensions: Extensions) -> Parameters:
         parameters: dict[str, str | None] = {}
-        content, envelope = self._content, self.envelope
-        if content.size is not None:
-            self._check_size(content.size, extensions)
+        known, envelope = self._content.known, self.envelope
+        if known is not None:
+            self._check_size(known.size, extensions)
             if "SIZE" in extensions:
-                parameters["SIZE"] = str(content.size)
-        # A stream's octets are seen only as they pass: it is declared 8-bit
-        # where that can be, and watched where it cannot.
-        if "8BITMIME" in extensions:
-            if content.is_8bit:
+                parameters["SIZE"] = str(known.size)
+        # Where nothing is known of a stream its octets are seen only as they pass: it
+        # is declared 8-bit where that can be, and watched where it cannot.
+        if known is None or known.is_8bit:
+            if "8BITMIME" in extensions:
                 parameters["BODY"] = "8BITMIME"
-        elif content.size is not None and content.is_8bit:
-            raise self._not_supported("8BITMIME", "an octet above 127 needs")
+            elif known is not None:
+                raise self._not_supported("8BITMIME", "an octet above 127 needs")
         if (
-            content.has_8bit_header
+            self._content.has_8bit_header
             or envelope.reverse_path.needs_smtputf8
             or any(envelope.recipients[i].path.needs_smtputf8 for i in self._asked)
         ):
@@ -261,7 +261,7 @@ class Transaction:
 
     def _chunks(self, extensions: Extensions) -> bool:
         """Choose BDAT: to fly eagerly, or for a stream, which may be stopped."""
-        return "CHUNKING" in extensions and (self._eager or self._content.size is None)
+        return "CHUNKING" in extensions and (self._eager or self._content.is_stream)
 
     def _say_data(self, session: Session) -> Commands:
         yield _DATA
@@ -297,15 +297,16 @@ class Transaction:
 
     @property
     def _is_one_block(self) -> bool:
-        return self._content.size is not None and self._content.size <= BLOCK
+        content = self._content
+        return not content.is_stream and len(content.octets) <= BLOCK
 
     def _blocks(
         self, extensions: Extensions, make: Callable[[bytes], Command]
     ) -> Commands:
-        octets = self._content.octets
-        for start in range(0, len(octets), BLOCK):
-            yield make(octets[start : start + BLOCK])
-        if self._content.size is not None:
+        if not self._content.is_stream:
+            octets = self._content.octets
+            for start in range(0, len(octets), BLOCK):
+                yield make(octets[start : start + BLOCK])
             return
         size = 0
         while block := (yield Fetch(Stage.CONTENT, self._content.read)):
@@ -322,7 +323,7 @@ class Transaction:
         return self._taken if self._mail is None else {}
 
     def _result(
-        self, index: int, address: str, in_doubt: bool, stage: Stage
+        self, index: int, address: str, stage: Stage, *, in_doubt: bool
     ) -> RecipientResult:
         verdict = self._verdict(index)
         if index in self._lacking or (self._unsupported and verdict is None):
@@ -332,7 +333,9 @@ class Transaction:
         if verdict is not None:
             reply, where = verdict
             if not reply.refused:
-                return RecipientResult(address, outcomes.ACCEPTED, reply, where, False)
+                return RecipientResult(
+                    address, outcomes.ACCEPTED, reply, where, temporary=False
+                )
             too_many = where is _RCPT and self._too_many(index, reply)
             temporary = reply.temporary or too_many
             return RecipientResult(address, outcomes.REFUSED, reply, where, temporary)
