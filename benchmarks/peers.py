@@ -197,3 +197,5 @@ OTHERS: Final = (
     SMTP_SOURCE,
 )
 AIOSMTPLIB_ON_UVLOOP: Final = _theirs("aiosmtplib", "uvloop")
+#: What send_many writes, and nothing else: the least that its transport can cost.
+BY_HAND: Final = Peer("*its transport alone*", partial(_library, "by hand", "asyncio"))

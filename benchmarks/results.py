@@ -16,6 +16,7 @@ from benchmarks.line import Curve
 from benchmarks.peers import (
     AIOSMTPLIB,
     AIOSMTPLIB_ON_UVLOOP,
+    BY_HAND,
     OTHERS,
     OURS,
     OURS_ELSEWHERE,
@@ -55,7 +56,7 @@ class Plan(NamedTuple):
 
 FULL: Final = Plan(
     sink=smtp_sink,
-    peers=(*OURS[:2], *OURS_ELSEWHERE, *OTHERS, AIOSMTPLIB_ON_UVLOOP),
+    peers=(*OURS[:2], BY_HAND, *OURS_ELSEWHERE, *OTHERS, AIOSMTPLIB_ON_UVLOOP),
     recipients=(1, 10),
     rounds=7,
     messages=1000,

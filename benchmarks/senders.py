@@ -15,6 +15,8 @@ import anyio
 
 from benchmarks.jobs import HOST, NAME, SENDER, Job
 from esmtp_async import Pipelining, SMTPClient
+from esmtp_async._endpoint import Endpoint
+from esmtp_async._transport import dial
 
 #: Sends so many messages, over the connections that stand.
 Batch = Callable[[int], Awaitable[None]]
@@ -120,6 +122,41 @@ async def smtpproto_send_message(job: Job) -> AsyncIterator[Batch]:
         yield batch
 
 
+@asynccontextmanager
+async def by_hand(job: Job) -> AsyncIterator[Batch]:
+    """Write what a stream writes, over the same transport, and count the replies.
+
+    Nothing is checked, decided or told: it is what the transport alone costs.
+    """
+    envelope = "".join(
+        (
+            f"MAIL FROM:<{SENDER}> SIZE={job.size}\r\n",
+            *(f"RCPT TO:<{path}>\r\n" for path in job.forward_paths),
+            "DATA\r\n",
+        )
+    ).encode()
+    content = job.message + b".\r\n"
+    async with await dial(Endpoint(HOST, job.port)) as stream:
+
+        async def say(octets: bytes, replies: int) -> None:
+            await stream.send(octets)
+            while replies > 0:
+                replies -= (await stream.receive()).count(b"\n")
+
+        greeting = await stream.receive()
+        await stream.send(f"EHLO {NAME}\r\n".encode())
+        while b"\n250 " not in greeting:
+            greeting += await stream.receive()
+
+        async def batch(count: int) -> None:
+            await say(envelope, job.recipients + 2)
+            for _ in range(count - 1):
+                await say(content + envelope, job.recipients + 3)
+            await say(content, 1)
+
+        yield batch
+
+
 SENDERS: Final[dict[str, Sender]] = {
     "send": partial(esmtp_send, pipelining=Pipelining.CONFORMANT),
     "send, eager": partial(esmtp_send, pipelining=Pipelining.EAGER),
@@ -128,4 +165,5 @@ SENDERS: Final[dict[str, Sender]] = {
     "aiosmtplib": aiosmtplib_sendmail,
     "smtplib": smtplib_sendmail,
     "smtpproto": smtpproto_send_message,
+    "by hand": by_hand,
 }

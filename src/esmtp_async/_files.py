@@ -21,7 +21,7 @@ from esmtp_async.protocol._exceptions import InvalidInput
 _T = TypeVar("_T")
 
 #: Octets of one piece. What is no larger is read as a whole.
-PIECE: Final = 1024 * 1024
+PIECE: Final = 512 * 1024
 
 #: Gives the octets from a place on, `PIECE` at most; none at the end. It may block.
 ReadAt = Callable[[int], bytes]

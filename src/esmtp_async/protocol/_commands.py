@@ -207,7 +207,7 @@ class Mail(Command):
         if not isinstance(reverse_path, ReversePath):
             check_type("the reverse-path", reverse_path, str)
             reverse_path = ReversePath.parse(reverse_path)
-        self.wire = _with_parameters("MAIL FROM", reverse_path.wire, parameters)
+        self.wire: bytes = _with_parameters("MAIL FROM", reverse_path.wire, parameters)
 
 
 class Rcpt(Command):
@@ -222,7 +222,7 @@ class Rcpt(Command):
         if not isinstance(forward_path, ForwardPath):
             check_type("the forward-path", forward_path, str)
             forward_path = ForwardPath.parse(forward_path)
-        self.wire = _with_parameters("RCPT TO", forward_path.wire, parameters)
+        self.wire: bytes = _with_parameters("RCPT TO", forward_path.wire, parameters)
 
 
 class Data(Command):
@@ -270,10 +270,10 @@ class Bdat(Command):
 
     def __init__(self, octets: bytes, *, last: bool = False) -> None:
         check_type("the chunk", octets, bytes)
-        self.verb = verbs.LAST if last else verbs.BDAT
+        self.verb: Verb = verbs.LAST if last else verbs.BDAT
         line = b"BDAT %d LAST" % len(octets) if last else b"BDAT %d" % len(octets)
         self._line_length = len(line)
-        self.wire = line + b"\r\n" + octets
+        self.wire: bytes = line + b"\r\n" + octets
 
     def __str__(self) -> str:
         """Give the command line without the octets."""
