@@ -228,7 +228,9 @@ class SMTPClient:
         `message` is an `email.message.Message` (never modified; Bcc stays off
         the wire, Date and Message-ID are added if missing), octets or text of a
         whole message, a `Path` or binary file with one, or an iterable or async
-        iterable of bytes. Line ends become CRLF.
+        iterable of bytes. Line ends become CRLF. A file of more than 512 KiB that can
+        be read again is gone through once and then sent piece by piece; it must not
+        change meanwhile, or `OSError` or `ValueError` is raised and nobody gets it.
 
         `sender` (`""` for the null reverse-path) and `recipients` come from the
         header fields unless given; an iterable has none. With `all_or_nothing`
