@@ -23,6 +23,7 @@ LAYERS: Final = """
     protocol._reader protocol._extensions protocol._content
     protocol._commands
     protocol._states
+    protocol._events
     protocol._session
     protocol._sasl protocol._envelope
     protocol._scram protocol._authentication

@@ -29,11 +29,12 @@ from esmtp_async._transport import STREAM_ERRORS
 from esmtp_async.protocol._asks import PAUSE, WAIT, Ask, Compute, Fetch
 from esmtp_async.protocol._commands import Command
 from esmtp_async.protocol._content import BLOCK
+from esmtp_async.protocol._events import CLOSED, LOST, Owner, Replied
 from esmtp_async.protocol._exceptions import LocalProtocolError, RemoteProtocolError
 from esmtp_async.protocol._exchange import Commands, Exchange, OnBehalfOf, OutOfTurn
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._replies import Reply
-from esmtp_async.protocol._session import CLOSED, LOST, Owner, Replied, Session
+from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._states import State
 from esmtp_async.protocol._verbs import STAGES
 

@@ -11,6 +11,7 @@ from esmtp_async._pool import Pool
 from esmtp_async._progress import Progress
 from esmtp_async._receipts import Receipt, failure_of
 from esmtp_async._transport import TLSInfo
+from esmtp_async.protocol._events import Owner
 from esmtp_async.protocol._exceptions import (
     ConnectionLost,
     NotSupported,
@@ -19,7 +20,6 @@ from esmtp_async.protocol._exceptions import (
 )
 from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
 from esmtp_async.protocol._replies import Reply
-from esmtp_async.protocol._session import Owner
 from esmtp_async.protocol._transaction import Transaction
 
 

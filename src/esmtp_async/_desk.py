@@ -9,9 +9,9 @@ from typing import NamedTuple
 from esmtp_async._delivery import Delivery
 from esmtp_async._loops import Bell
 from esmtp_async._receipts import SendResult
+from esmtp_async.protocol._events import Owner
 from esmtp_async.protocol._exceptions import SMTPError
 from esmtp_async.protocol._outcomes import RecipientResult
-from esmtp_async.protocol._session import Owner
 
 #: Tells what became of a message: its Message-ID, its recipients, what ended it.
 Finished = Callable[

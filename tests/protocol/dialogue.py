@@ -25,8 +25,8 @@ from esmtp_async.protocol import (
     Stage,
     Transaction,
 )
+from esmtp_async.protocol._events import Owner
 from esmtp_async.protocol._exchange import OutOfTurn
-from esmtp_async.protocol._session import Owner
 
 
 class Turn(NamedTuple):

@@ -17,8 +17,8 @@ from esmtp_async._delivery import Delivery
 from esmtp_async._pool import Pool
 from esmtp_async._roster import Pooled
 from esmtp_async.protocol import Session, State, Transaction
+from esmtp_async.protocol._events import Owner
 from esmtp_async.protocol._series import Place
-from esmtp_async.protocol._session import Owner
 from tests.simulation.command import Tally, several
 from tests.simulation.faults import Kind
 from tests.simulation.oracle import problems, transcript

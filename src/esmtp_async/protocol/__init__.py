@@ -37,6 +37,12 @@ from esmtp_async.protocol._content import MailData as MailData
 from esmtp_async.protocol._envelope import Envelope as Envelope
 from esmtp_async.protocol._envelope import Parameter as Parameter
 from esmtp_async.protocol._envelope import Recipient as Recipient
+from esmtp_async.protocol._events import CLOSED as CLOSED
+from esmtp_async.protocol._events import LOST as LOST
+from esmtp_async.protocol._events import NEED_DATA as NEED_DATA
+from esmtp_async.protocol._events import Replied as Replied
+from esmtp_async.protocol._events import Sent as Sent
+from esmtp_async.protocol._events import Signal as Signal
 from esmtp_async.protocol._exceptions import LocalProtocolError as LocalProtocolError
 from esmtp_async.protocol._exceptions import RemoteProtocolError as RemoteProtocolError
 from esmtp_async.protocol._exchange import Exchange as Exchange
@@ -69,13 +75,7 @@ from esmtp_async.protocol._scram import ScramSHA256 as ScramSHA256
 from esmtp_async.protocol._scram import ScramSHA512 as ScramSHA512
 from esmtp_async.protocol._series import Place as Place
 from esmtp_async.protocol._series import Series as Series
-from esmtp_async.protocol._session import CLOSED as CLOSED
-from esmtp_async.protocol._session import LOST as LOST
-from esmtp_async.protocol._session import NEED_DATA as NEED_DATA
-from esmtp_async.protocol._session import Replied as Replied
-from esmtp_async.protocol._session import Sent as Sent
 from esmtp_async.protocol._session import Session as Session
-from esmtp_async.protocol._session import Signal as Signal
 from esmtp_async.protocol._states import NEVER as NEVER
 from esmtp_async.protocol._states import PROJECTION as PROJECTION
 from esmtp_async.protocol._states import ROWS as ROWS

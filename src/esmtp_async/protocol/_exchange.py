@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, NoReturn, Protocol
 from esmtp_async.protocol._asks import UPGRADE, Ask, Compute, Fetch
 from esmtp_async.protocol._authentication import Authentication
 from esmtp_async.protocol._commands import Command, Ehlo, Helo, Lhlo, StartTLS
+from esmtp_async.protocol._events import Owner
 from esmtp_async.protocol._exceptions import (
     AuthenticationFailed,
     GreetingRefused,
@@ -29,7 +30,7 @@ from esmtp_async.protocol._replies import Reply, Severity
 from esmtp_async.protocol._sasl import (
     Mechanism,
 )
-from esmtp_async.protocol._session import Owner, Session
+from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._states import State
 from esmtp_async.protocol._verbs import STAGES, Verb
 

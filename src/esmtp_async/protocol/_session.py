@@ -13,15 +13,23 @@ takes what it meant from `next_event`::
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from enum import Enum
-from functools import partial
-from typing import Final, NamedTuple, NoReturn, Protocol
+from typing import Final, NoReturn
 
 from esmtp_async.protocol import _replies as replies
 from esmtp_async.protocol import _states as states
 from esmtp_async.protocol import _verbs as verbs
 from esmtp_async.protocol._commands import Command, Connect, Helo
+from esmtp_async.protocol._events import (
+    CLOSED,
+    LOST,
+    NEED_DATA,
+    Owner,
+    Replied,
+    Sent,
+    Signal,
+    make_replied,
+    make_sent,
+)
 from esmtp_async.protocol._exceptions import (
     LocalProtocolError,
     RemoteProtocolError,
@@ -51,61 +59,6 @@ WINDOW: Final = 100
 #: Octets on their way from which on no further command follows: as much as may be
 #: sent in vain, and, over a line of 30 ms, 280 Mbit/s.
 WINDOW_OCTETS: Final = 1024 * 1024
-
-
-class Signal(Enum):
-    """What `next_event` says when no reply is there."""
-
-    #: Read from the server, and give it to `receive_data`.
-    NEED_DATA = "need data"
-    #: The connection ended with every reply in.
-    CLOSED = "closed"
-    #: The connection ended with replies missing.
-    LOST = "lost"
-
-
-NEED_DATA: Final = Signal.NEED_DATA
-CLOSED: Final = Signal.CLOSED
-LOST: Final = Signal.LOST
-
-
-class Owner(Protocol):
-    """Whoever sends commands and wants their replies."""
-
-    def replied(self, command: Command | None, reply: Reply, /) -> object:
-        """Take a reply to a command; None is a 421 that nobody asked for."""
-        ...
-
-
-class Replied(NamedTuple):
-    """A reply arrived, to the command at the head of the queue."""
-
-    #: What it answers; None for a 421 that nobody asked for.
-    command: Command | None
-    reply: Reply
-    #: Whoever sent the command, as given to `send`.
-    owner: Owner | None
-    #: The state it led to.
-    state: State
-    #: False while LMTP owes more replies to the same command (RFC 2033 §4.2).
-    final: bool
-
-
-class Sent(NamedTuple):
-    """A command that is on its way and whose replies are not all in."""
-
-    command: Command
-    owner: Owner | None
-
-
-# What a `NamedTuple` is made by goes through Python code; this, for each command and
-# each reply, does not.
-_sent: Final[Callable[[tuple[Command, Owner | None]], Sent]] = partial(
-    tuple.__new__, Sent
-)
-_replied: Final[
-    Callable[[tuple[Command | None, Reply, Owner | None, State, bool]], Replied]
-] = partial(tuple.__new__, Replied)
 
 
 class Session:
@@ -229,7 +182,7 @@ class Session:
                 if self._reader.holds_octets:
                     self._violate(f"octets came before {verb.value} was sent")
                 self._due = self._replies_due(verb) if self.lmtp else 1
-            self._outstanding.append(_sent((command, owner)))
+            self._outstanding.append(make_sent((command, owner)))
             self._octets += len(command.wire)
             if command.secrets:
                 self._redaction.add(command.secrets)
@@ -346,12 +299,12 @@ class Session:
             after, self._due = states.CLOSED, 1
         self._due -= 1
         if self._due and severity is not replies.SHUTDOWN:
-            return _replied((command, reply, owner, before, False))
+            return make_replied((command, reply, owner, before, False))
         outstanding.popleft()
         if after is states.AUTH:
             self._challenge = challenge
         self._enter(after, command, reply)
-        return _replied((command, reply, owner, self._state, True))
+        return make_replied((command, reply, owner, self._state, True))
 
     def _enter(self, after: State, command: Command, reply: Reply) -> None:
         """Change to the state that the last reply to a command leads to."""
