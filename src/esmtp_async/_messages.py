@@ -120,12 +120,12 @@ class Outgoing:
         envelope: Envelope,
         octets: Flattened | Stored | MailData,
         message_id: str | None,
-        source: object = None,
+        generator: AsyncGenerator[object] | None = None,
     ) -> None:
         self.envelope = envelope
         self.message_id = message_id
         self._octets = octets
-        self._source = source
+        self._generator = generator  # that the octets come from
 
     @property
     def is_stream(self) -> bool:
@@ -144,7 +144,7 @@ class Outgoing:
     @property
     def needs_closing(self) -> bool:
         """Whether `aclose` has anything to do."""
-        return isinstance(self._source, AsyncGenerator)
+        return self._generator is not None
 
     async def aclose(self) -> None:
         """Close the source, if it is an async generator.
@@ -153,9 +153,9 @@ class Outgoing:
         chance, and trio warns of that; who hands one over rarely keeps it. What
         became of the message is known by now, and no failure here may hide it.
         """
-        if isinstance(self._source, AsyncGenerator):
+        if self._generator is not None:
             try:
-                await self._source.aclose()
+                await self._generator.aclose()
             except Exception:  # noqa: BLE001  # the caller's own, of any kind
                 _log.exception("the message's source failed to close")
 
@@ -172,13 +172,7 @@ async def prepare(
     are large are gone through, and read again as they are sent.
     """
     check_type("options", options, SendOptions)
-    source: Sendable | Stored = message
-    if isinstance(message, _WHOLE):
-        pass
-    elif isinstance(message, Path):
-        source = await off_the_loop(partial(from_path, message))
-    elif _is_file(message):
-        source = await off_the_loop(partial(from_file, message))
+    source = message if isinstance(message, _WHOLE) else await _looked_at(message)
     if options.x_mailer is not None and not isinstance(message, Message):
         msg = "x_mailer can be set on an email.message.Message only"
         raise InvalidInput(msg)
@@ -186,6 +180,7 @@ async def prepare(
     octets: Flattened | Stored | MailData
     named: str | None = None
     beginning: bytes | None = None
+    generator: AsyncGenerator[object] | None = None
     if isinstance(source, Message):
         header = Header(source)
         flatten = partial(Flattened, source, header, x_mailer=options.x_mailer)
@@ -204,6 +199,8 @@ async def prepare(
         beginning = octets.octets
     else:
         octets = MailData(blocks=_blocks(source))
+        if isinstance(source, AsyncGenerator):
+            generator = source
     if beginning is not None:
         named = message_id(beginning)
         if sender is None or recipients is None:
@@ -213,7 +210,16 @@ async def prepare(
         _known(header, "recipients").recipients if recipients is None else recipients,
         options.parameters,
     )
-    return Outgoing(envelope, octets, named, message)
+    return Outgoing(envelope, octets, named, generator)
+
+
+async def _looked_at(message: Sendable) -> Sendable | Stored:
+    """Look into what is a file."""
+    if isinstance(message, Path):
+        return await off_the_loop(partial(from_path, message))
+    if _is_file(message):
+        return await off_the_loop(partial(from_file, message))
+    return message
 
 
 def _whole(text: str | bytes) -> MailData:

@@ -85,7 +85,11 @@ class Pool:
 
     def may_carry(self, pooled: Pooled) -> bool:
         """Tell whether its owner may send one more message by it, and does well to."""
-        return not (self.is_wanted or pooled.spent(clock(), self._limits))
+        if self._waiters and self.is_wanted:
+            return False
+        # Only an age limit asks for the time.
+        now = clock() if self._limits.max_age is not None else 0.0
+        return not pooled.spent(now, self._limits)
 
     async def acquire(
         self, progress: Progress, *, fresh: bool = False, patient: bool = False

@@ -70,8 +70,8 @@ async def send_many(client: SMTPClient, count: int) -> None:
     [
         (send, "conformant", 484),
         (send, "eager", 412),
-        (send_many, "conformant", 406),
-        (send_many, "eager", 356),
+        (send_many, "conformant", 394),
+        (send_many, "eager", 344),
     ],
 )
 def test_the_calls_of_a_message(
