@@ -7,8 +7,12 @@ a step forward, and the figure is to be written down anew.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
-from collections.abc import Awaitable, Callable
+import timeit
+import tracemalloc
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import pytest
@@ -65,6 +69,24 @@ async def send_many(client: SMTPClient, count: int) -> None:
             result.unwrap()
 
 
+def client_of(server: Canned, pipelining: str = "conformant") -> SMTPClient:
+    return SMTPClient(
+        security="plaintext",
+        client_hostname=NAME,
+        connect=server.connect,
+        pipelining=pipelining,
+        max_messages_per_connection=None,
+    )
+
+
+@contextmanager
+def closing(client: SMTPClient, runner: asyncio.Runner) -> Iterator[SMTPClient]:
+    try:
+        yield client
+    finally:
+        runner.run(client.aclose())
+
+
 @pytest.mark.parametrize(
     ("way", "pipelining", "figure"),
     [
@@ -78,26 +100,21 @@ def test_the_calls_of_a_message(
     way: Callable[[SMTPClient, int], Awaitable[None]], pipelining: str, figure: int
 ) -> None:
     server = Canned()
-    client = SMTPClient(
-        security="plaintext",
-        client_hostname=NAME,
-        connect=server.connect,
-        pipelining=pipelining,
-        max_messages_per_connection=None,
-    )
-    with asyncio.Runner() as runner:
+    with (
+        asyncio.Runner() as runner,
+        closing(client_of(server, pipelining), runner) as client,
+    ):
         loop = runner.get_loop()
         loop.run_until_complete(way(client, 20))
         few = calls_of(lambda: loop.run_until_complete(way(client, MANY)))
         many = calls_of(lambda: loop.run_until_complete(way(client, 2 * MANY)))
-        loop.run_until_complete(client.aclose())
     assert server.taken == 20 + 3 * MANY
     each = (many - few) / MANY
     assert abs(each - figure) < figure * LEEWAY / 100, each
 
 
-def test_the_calls_of_the_machine() -> None:
-    """Four commands and their replies, with nothing around them."""
+def conversation() -> Callable[[], None]:
+    """Give four commands and their replies, with nothing around them."""
     session = Session()
     hello = b"250-mail.example.test\r\n250 PIPELINING\r\n"
     for octets, command in ((b"220 x\r\n", Ehlo(NAME)), (hello, None)):
@@ -118,7 +135,54 @@ def test_the_calls_of_the_machine() -> None:
         session.send(content)
         session.receive_data(b"250 ok\r\n")
         session.next_event()
+        assert session.reusable
 
     hold()
-    assert calls_of(hold) == 77
-    assert session.reusable
+    return hold
+
+
+def test_the_calls_of_the_machine() -> None:
+    assert calls_of(conversation()) == 80
+
+
+def test_the_time_of_the_machine() -> None:
+    """Four commands take no longer than so many empty calls, both at their best."""
+
+    def nothing() -> None:
+        pass
+
+    def reference() -> None:
+        for _ in range(300):
+            nothing()
+
+    machine, calls = (
+        min(timeit.repeat(work, number=20, repeat=50))
+        for work in (conversation(), reference)
+    )
+    assert machine < 2 * calls
+
+
+@pytest.mark.parametrize("way", [send, send_many])
+def test_what_a_message_leaves_behind_and_needs_meanwhile(
+    way: Callable[[SMTPClient, int], Awaitable[None]],
+) -> None:
+    """In blocks of memory and in octets: nothing, and little more than itself."""
+    server = Canned()
+    with asyncio.Runner() as runner, closing(client_of(server), runner) as client:
+        loop = runner.get_loop()
+        loop.run_until_complete(way(client, 100))
+        gc.collect()
+        before = sys.getallocatedblocks()
+        loop.run_until_complete(way(client, MANY))
+        gc.collect()
+        left = sys.getallocatedblocks() - before
+        assert left < MANY / 10
+        tracemalloc.start()
+        try:
+            held, _ = tracemalloc.get_traced_memory()
+            loop.run_until_complete(way(client, 10 * MANY))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    # The octets of a message that is under way stand in a few copies.
+    assert peak - held < 180_000
