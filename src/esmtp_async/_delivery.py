@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from esmtp_async._connection import Connection
@@ -18,7 +19,7 @@ from esmtp_async.protocol._exceptions import (
     ProtocolViolation,
     SMTPError,
 )
-from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
+from esmtp_async.protocol._outcomes import NOT_SENT, RecipientResult, Stage
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._transaction import Transaction
 
@@ -56,9 +57,10 @@ class Delivery:
         self._outgoing = outgoing
         self._all_or_nothing = all_or_nothing
         self._eager = eager
-        # Recipients by position: what is known of them, and who is left.
-        self._known: dict[int, RecipientResult] = {}
-        self._left = tuple(range(len(outgoing.envelope.recipients)))
+        # By position in the envelope: what is known of each, and who is left.
+        count = len(outgoing.envelope.recipients)
+        self._known: list[RecipientResult | None] = [None] * count
+        self._left = tuple(range(count))
         self._attempt: _Attempt | None = None
         self._retries = 0
         self._progress = Progress()
@@ -170,7 +172,7 @@ class Delivery:
         transaction, asked = attempt.transaction, attempt.asked
         # All is answered, so nothing is in doubt.
         results = transaction.results(stage=attempt.connection.stage)
-        self._known |= zip(asked, results, strict=True)
+        self._learn(zip(asked, results, strict=True))
         final_reply = transaction.final_reply
         if final_reply is not None:
             self._reply, self._tls = final_reply, attempt.connection.tls
@@ -178,8 +180,12 @@ class Delivery:
             self._left = ()
         else:
             # Until another transaction decides, it is their refusal that is known.
-            postponed = tuple(asked[index] for index in transaction.postponed)
-            self._left = postponed + self._left
+            postponed = [asked[index] for index in transaction.postponed]
+            self._left = (*postponed, *self._left)
+
+    def _learn(self, results: Iterable[tuple[int, RecipientResult]]) -> None:
+        for position, result in results:
+            self._known[position] = result
 
     def begin_again(self) -> None:
         """Take it that the transaction never was."""
@@ -197,7 +203,7 @@ class Delivery:
         if attempt is None:
             return False
         known = dict(zip(attempt.asked, attempt.results(None, owner), strict=True))
-        left = [p for p in known if known[p].outcome is Outcome.NOT_SENT]
+        left = [p for p in known if known[p].outcome is NOT_SENT]
         refused = len(left) < len(known)
         if (
             not left
@@ -206,7 +212,7 @@ class Delivery:
         ):
             return False
         self._retries += 1
-        self._known |= {p: known[p] for p in known if p not in left}
+        self._learn((p, known[p]) for p in known if p not in left)
         self._left = (*left, *self._left)
         self._attempt = None
         return True
@@ -222,23 +228,24 @@ class Delivery:
 
         `owner` is whose the transaction's commands are, if not its own.
         """
-        known = dict(self._known)
+        known = self._known.copy()
         if self._attempt is not None:
             at_hand = self._attempt.results(error, owner)
             for position, result in zip(self._attempt.asked, at_hand, strict=True):
-                if result.outcome is not Outcome.NOT_SENT or position not in known:
+                if result.outcome is not NOT_SENT or known[position] is None:
                     known[position] = result
+        recipients = self._outgoing.envelope.recipients
         return tuple(
-            known[position]
-            if position in known
-            else self._not_sent(recipient.address, error)
-            for position, recipient in enumerate(self._outgoing.envelope.recipients)
+            [
+                result or self._not_sent(recipient.address, error)
+                for recipient, result in zip(recipients, known, strict=True)
+            ]
         )
 
     def _not_sent(self, address: str, error: SMTPError | None) -> RecipientResult:
         return RecipientResult(
             address,
-            Outcome.NOT_SENT,
+            NOT_SENT,
             None if error is None else error.reply,
             self.stage if error is None else error.stage,
             temporary=True if error is None else error.temporary,

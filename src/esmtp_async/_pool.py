@@ -44,10 +44,9 @@ class _Waiter:
             self._turn.set()
 
     async def wait(self) -> None:
-        """Wait for it; not at all where it is there."""
-        if not self.served:
-            self._turn = anyio.Event()
-            await self._turn.wait()
+        """Wait for it, which is not there yet."""
+        self._turn = anyio.Event()
+        await self._turn.wait()
 
 
 class Pool:
@@ -144,7 +143,8 @@ class Pool:
         """Wait for one's turn; None: to open a connection."""
         self._dispatch()
         try:
-            await waiter.wait()
+            if not waiter.served:
+                await waiter.wait()
             # Whatever made room must be gone before another is opened.
             if waiter.pooled is None or self._departures.pending:
                 await self._departures.tidy()

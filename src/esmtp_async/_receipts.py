@@ -17,7 +17,13 @@ from esmtp_async.protocol._exceptions import (
     SenderRefused,
     SMTPError,
 )
-from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
+from esmtp_async.protocol._outcomes import (
+    ACCEPTED,
+    UNKNOWN,
+    Outcome,
+    RecipientResult,
+    Stage,
+)
 from esmtp_async.protocol._replies import Reply, printable
 
 Results = tuple[RecipientResult, ...]
@@ -129,7 +135,7 @@ def failure_of(results: Results, cause: SMTPError | None) -> SMTPError | None:
     `cause` is what ended the attempt, if not a reply did.
     """
     outcomes = {result.outcome for result in results}
-    if Outcome.UNKNOWN in outcomes:
+    if UNKNOWN in outcomes:
         msg = "the connection ended before the server said whether it took the message"
         error = OutcomeUnknown(
             f"{msg}: {cause}" if cause else msg,
@@ -139,7 +145,7 @@ def failure_of(results: Results, cause: SMTPError | None) -> SMTPError | None:
         )
         error.__cause__ = cause
         return error
-    if Outcome.ACCEPTED in outcomes:
+    if ACCEPTED in outcomes:
         return None
     undecided = Outcome.NOT_SENT in outcomes
     if cause is not None and (undecided or isinstance(cause, NotSupported)):

@@ -125,11 +125,13 @@ async def receive(stream: ByteStream, records: ssl.SSLObject | None) -> bytes:
     buffer, where no look at the socket finds them, and pass for replies to what is
     said later.
     """
-    octets = [await stream.receive()]
-    if records is not None:
-        with suppress(ssl.SSLError):  # no more; what is wrong shows at the next read
-            while octets[-1]:
-                octets.append(records.read(_RECORD))
+    first = await stream.receive()
+    if records is None:
+        return first
+    octets = [first]
+    with suppress(ssl.SSLError):  # no more; what is wrong shows at the next read
+        while octets[-1]:
+            octets.append(records.read(_RECORD))
     return b"".join(octets)
 
 
