@@ -222,23 +222,28 @@ class Connection:
         if self._waiting and session.awaited is not None:
             return
         self._waiting = False
-        flight = bytearray()
+        flight: list[bytes] = []
+        octets = 0
         while not self._over and not self._waiting and session.may_continue:
-            if len(flight) >= BLOCK:
+            if octets >= BLOCK:
                 await self._flush(flight)
+                octets = 0
             if self._may_be_refused and self._is_spoken_to():
                 break
             step = self._next_step()
             if isinstance(step, Command):
-                flight += self._send(step)
+                flight.append(self._send(step))
+                octets += len(flight[-1])
                 if session.unfinished:
                     await self._upload(flight)
+                    octets = 0
             elif step is None:
                 self._over = True
             elif step is PAUSE:
                 break
             else:
                 await self._flush(flight)
+                octets = 0
                 if not self._mute:
                     await self._do(step)
         await self._flush(flight)
@@ -299,12 +304,15 @@ class Connection:
                 version = "" if self.tls is None else self.tls.version
                 self._observe(TLSStarted(self.number, version))
 
-    async def _flush(self, flight: bytearray) -> None:
+    async def _flush(self, flight: list[bytes]) -> None:
         """Write a flight in one piece, and empty it."""
-        if not flight or self._mute:
-            return
-        octets = bytes(flight)
+        octets = b"".join(flight)  # a single piece is not copied
         flight.clear()
+        await self._write(octets)
+
+    async def _write(self, octets: bytes) -> None:
+        if not octets or self._mute:
+            return
         self._limit(self._stage_reached)
         self._poisoned = True  # until it is out: what is cut off is half a command
         try:
@@ -333,7 +341,7 @@ class Connection:
             octets = b""
         self.session.receive_data(octets)
 
-    async def _upload(self, flight: bytearray) -> None:
+    async def _upload(self, flight: list[bytes]) -> None:
         """Write mail data while listening: anything heard stops it.
 
         A server that speaks before the end of the mail data refuses them, or
@@ -354,13 +362,12 @@ class Connection:
         if failure is not None:
             raise failure
 
-    async def _write_mail_data(self, flight: bytearray) -> None:
+    async def _write_mail_data(self, flight: list[bytes]) -> None:
         await self._flush(flight)
         while self.session.unfinished and not (self._over or self._overheard):
             step = self._next_step()
             if isinstance(step, Command):
-                flight += self._send(step)
-                await self._flush(flight)
+                await self._write(self._send(step))
             elif step is not None:
                 await self._do(step)
 

@@ -9,11 +9,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import anyio
-
 from esmtp_async._connection import Connection
 from esmtp_async._departures import Departures, Farewell
-from esmtp_async._loops import clock
+from esmtp_async._loops import Bell, clock
 from esmtp_async._progress import Progress
 from esmtp_async._roster import Ceiling, Pooled, PoolLimits, Roster, assign
 from esmtp_async.protocol._exceptions import Refused
@@ -34,18 +32,16 @@ class _Waiter:
         self.patient = patient
         self.served = False
         self.pooled: Pooled | None = None
-        self._turn: anyio.Event | None = None
+        self._turn = Bell()
 
     def serve(self, pooled: Pooled | None) -> None:
         """End the waiting."""
         self.served = True
         self.pooled = pooled
-        if self._turn is not None:
-            self._turn.set()
+        self._turn.ring()
 
     async def wait(self) -> None:
         """Wait for it, which is not there yet."""
-        self._turn = anyio.Event()
         await self._turn.wait()
 
 
@@ -200,7 +196,7 @@ class Pool:
             else:
                 live.append(pooled)
         give, drop, self._idle, hurry = assign(
-            [waiter.fresh for waiter in self._waiters],
+            (waiter.fresh for waiter in self._waiters),
             Roster(tuple(live), self._taken, len(self._departures)),
             self._ceiling.at(now),
         )
