@@ -29,7 +29,7 @@ from esmtp_async._transport import STREAM_ERRORS
 from esmtp_async.protocol._asks import PAUSE, WAIT, Ask, Compute, Fetch
 from esmtp_async.protocol._commands import Command
 from esmtp_async.protocol._content import BLOCK
-from esmtp_async.protocol._events import CLOSED, LOST, Owner, Replied
+from esmtp_async.protocol._events import CLOSED, NEED_DATA, Owner, Replied, Signal
 from esmtp_async.protocol._exceptions import LocalProtocolError, RemoteProtocolError
 from esmtp_async.protocol._exchange import Commands, Exchange, OnBehalfOf, OutOfTurn
 from esmtp_async.protocol._outcomes import Stage
@@ -82,6 +82,7 @@ class Connection:
         self._speaker: Owner  # for whom it says what it says
         self._answer: bytes | None = None  # to what was asked for last
         self._is_out_of_turn = False  # what it wanted to say last
+        self._heard = session.state  # where the latest reply led to
         self._waiting = False  # for every reply, before the next step
         self._over = False  # nothing more is to be said
         self._mute = False  # nothing more can be said
@@ -184,37 +185,36 @@ class Connection:
 
     async def _converse(self) -> None:
         session = self.session
-        state = session.state
+        self._heard = session.state
         while True:
-            event = session.next_event()
-            if isinstance(event, Replied):
-                state = event.state
-                self._timed = False
-                self._deliver(event)
-            elif event is CLOSED and (state is State.CLOSED or not session.eof):
+            signal = self._take_replies()
+            if signal is CLOSED and (self._heard is State.CLOSED or not session.eof):
                 return  # a reply or we ended it; its mere end leaves something unsaid
-            elif event is CLOSED or event is LOST:
+            if signal is not NEED_DATA:
                 self._stage = self._stage_reached
                 raise _endings.loss(self._stage) from self._broken
-            else:
-                await self._speak()
-                if self._overheard:
-                    self._overheard = False  # it may be what we would wait for
-                elif session.awaited is not None:
-                    await self._listen()
-                elif self._over:
-                    return
+            await self._speak()
+            if self._overheard:
+                self._overheard = False  # it may be what we would wait for
+            elif session.awaited is not None:
+                await self._listen()
+            elif self._over:
+                return
 
-    def _deliver(self, event: Replied) -> None:
-        """Hand a reply to whoever asked; an unasked one to who is speaking."""
-        command, reply, owner, state, _ = event
-        if command is not None:
-            # Several replies may come in one read, which began at the first.
-            self._stage = STAGES[command.verb]
-        if self._observe.active:
-            line = None if command is None else str(command)
-            self._observe(ReplyReceived(self.number, line, reply, state))
-        (owner or self._exchange).replied(command, reply)
+    def _take_replies(self) -> Signal:
+        """Hand each reply to whoever asked; an unasked one to who is speaking."""
+        session = self.session
+        while isinstance(event := session.next_event(), Replied):
+            self._timed = False
+            command, reply, owner, self._heard, _ = event
+            if command is not None:
+                # Several replies may come in one read, which began at the first.
+                self._stage = STAGES[command.verb]
+            if self._observe.active:
+                line = None if command is None else str(command)
+                self._observe(ReplyReceived(self.number, line, reply, self._heard))
+            (owner or self._exchange).replied(command, reply)
+        return event
 
     async def _speak(self) -> None:
         """Say everything that may be said now."""
@@ -379,8 +379,7 @@ class Connection:
     def _take_overheard(self) -> None:
         """Take the replies that were read as we were interrupted: they count."""
         try:
-            while isinstance(event := self.session.next_event(), Replied):
-                self._deliver(event)
+            self._take_replies()
         except RemoteProtocolError:
             self._poisoned = True  # what interrupted us is told, not this
 
