@@ -155,8 +155,7 @@ class Batch:
             following = _follower(self._source)
             while not desk.is_closed and (entry := await following()) is not _END:
                 await self._admit(entry)
-                if desk.is_untidy:
-                    await desk.tidy()
+                await desk.tidy()
                 while not (desk.has_room or desk.is_closed):
                     await desk.room.wait()
         except Exception as error:  # noqa: BLE001  # the source's own

@@ -82,7 +82,7 @@ class Connection:
         self._speaker: Owner  # for whom it says what it says
         self._answer: bytes | None = None  # to what was asked for last
         self._is_out_of_turn = False  # what it wanted to say last
-        self._heard = session.state  # where the latest reply led to
+        self._heard: State  # where the latest reply led to
         self._waiting = False  # for every reply, before the next step
         self._over = False  # nothing more is to be said
         self._mute = False  # nothing more can be said
@@ -222,28 +222,23 @@ class Connection:
         if self._waiting and session.awaited is not None:
             return
         self._waiting = False
-        flight: list[bytes] = []
-        octets = 0
+        flight = bytearray()
         while not self._over and not self._waiting and session.may_continue:
-            if octets >= BLOCK:
+            if len(flight) >= BLOCK:
                 await self._flush(flight)
-                octets = 0
             if self._may_be_refused and self._is_spoken_to():
                 break
             step = self._next_step()
             if isinstance(step, Command):
-                flight.append(self._send(step))
-                octets += len(flight[-1])
+                flight += self._send(step)
                 if session.unfinished:
                     await self._upload(flight)
-                    octets = 0
             elif step is None:
                 self._over = True
             elif step is PAUSE:
                 break
             else:
                 await self._flush(flight)
-                octets = 0
                 if not self._mute:
                     await self._do(step)
         await self._flush(flight)
@@ -304,9 +299,9 @@ class Connection:
                 version = "" if self.tls is None else self.tls.version
                 self._observe(TLSStarted(self.number, version))
 
-    async def _flush(self, flight: list[bytes]) -> None:
+    async def _flush(self, flight: bytearray) -> None:
         """Write a flight in one piece, and empty it."""
-        octets = b"".join(flight)  # a single piece is not copied
+        octets = bytes(flight)
         flight.clear()
         await self._write(octets)
 
@@ -341,7 +336,7 @@ class Connection:
             octets = b""
         self.session.receive_data(octets)
 
-    async def _upload(self, flight: list[bytes]) -> None:
+    async def _upload(self, flight: bytearray) -> None:
         """Write mail data while listening: anything heard stops it.
 
         A server that speaks before the end of the mail data refuses them, or
@@ -362,7 +357,7 @@ class Connection:
         if failure is not None:
             raise failure
 
-    async def _write_mail_data(self, flight: list[bytes]) -> None:
+    async def _write_mail_data(self, flight: bytearray) -> None:
         await self._flush(flight)
         while self.session.unfinished and not (self._over or self._overheard):
             step = self._next_step()

@@ -23,7 +23,6 @@ class Deadline:
         self._scope = anyio.CancelScope()
         self._at = math.inf
         self._timer: asyncio.TimerHandle | None = None
-        self._rings = math.inf  # when the timer runs out
 
     def bind(self, scope: anyio.CancelScope) -> None:
         """Have it bound this scope, not at all at first."""
@@ -35,8 +34,8 @@ class Deadline:
         if self._loop is None:
             self._scope.deadline = anyio.current_time() + seconds
             return
-        self._at = at = self._loop.time() + seconds
-        if at < self._rings:
+        self._at = self._loop.time() + seconds
+        if self._timer is None or self._at < self._timer.when():
             self._set_timer(self._loop)
 
     def release(self) -> None:
@@ -51,14 +50,12 @@ class Deadline:
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         self._stop_timer()
         if self._at < math.inf:
-            self._rings = self._at
             self._timer = loop.call_at(self._at, self._run_out, loop)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._rings = math.inf
 
     def _run_out(self, loop: asyncio.AbstractEventLoop) -> None:
         self._stop_timer()

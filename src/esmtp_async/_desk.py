@@ -151,11 +151,6 @@ class Desk:
         if delivery.needs_closing:
             self._spent.append(delivery)
 
-    @property
-    def is_untidy(self) -> bool:
-        """Whether `tidy` has anything to do."""
-        return bool(self._spent)
-
     async def tidy(self) -> None:
         """Close what the messages that are done were read from."""
         while self._spent:

@@ -7,6 +7,7 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Callable,
     Collection,
     Iterable,
 )
@@ -14,7 +15,7 @@ from dataclasses import dataclass, fields
 from email.message import Message
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, TypeGuard
+from typing import BinaryIO, Final, TypeGuard, TypeVar
 
 from anyio.lowlevel import checkpoint
 
@@ -28,6 +29,7 @@ from esmtp_async.protocol._exceptions import InvalidInput, check_type
 from esmtp_async.protocol._extensions import Extensions
 
 _log: Final = logging.getLogger("esmtp_async")
+_T = TypeVar("_T")
 
 
 def _is_file(source: object) -> TypeGuard[Readable]:
@@ -184,18 +186,13 @@ async def prepare(
     if isinstance(source, Message):
         header = Header(source)
         flatten = partial(Flattened, source, header, x_mailer=options.x_mailer)
-        size = weight(source)
-        octets = flatten() if size < _LARGE else await off_the_loop(flatten)
+        octets = await _made(flatten, weight(source))
         named = octets.message_id
     elif isinstance(source, Stored):
         octets, beginning = source, source.beginning
     elif isinstance(source, _WHOLE):
         text = source if isinstance(source, str) else bytes(source)
-        octets = (
-            _whole(text)
-            if len(text) < _LARGE
-            else await off_the_loop(partial(_whole, text))
-        )
+        octets = await _made(partial(_whole, text), len(text))
         beginning = octets.octets
     else:
         octets = MailData(blocks=_blocks(source))
@@ -220,6 +217,11 @@ async def _looked_at(message: Sendable) -> Sendable | Stored:
     if _is_file(message):
         return await off_the_loop(partial(from_file, message))
     return message
+
+
+async def _made(make: Callable[[], _T], size: int) -> _T:
+    """Make something of so many octets: off the event loop where that takes long."""
+    return make() if size < _LARGE else await off_the_loop(make)
 
 
 def _whole(text: str | bytes) -> MailData:

@@ -32,17 +32,13 @@ class _Waiter:
         self.patient = patient
         self.served = False
         self.pooled: Pooled | None = None
-        self._turn = Bell()
+        self.turn = Bell()  # rings once it is served
 
     def serve(self, pooled: Pooled | None) -> None:
         """End the waiting."""
         self.served = True
         self.pooled = pooled
-        self._turn.ring()
-
-    async def wait(self) -> None:
-        """Wait for it, which is not there yet."""
-        await self._turn.wait()
+        self.turn.ring()
 
 
 class Pool:
@@ -80,7 +76,7 @@ class Pool:
 
     def may_carry(self, pooled: Pooled) -> bool:
         """Tell whether its owner may send one more message by it, and does well to."""
-        if self._waiters and self.is_wanted:
+        if self.is_wanted:
             return False
         # Only an age limit asks for the time.
         now = clock() if self._limits.max_age is not None else 0.0
@@ -140,7 +136,7 @@ class Pool:
         self._dispatch()
         try:
             if not waiter.served:
-                await waiter.wait()
+                await waiter.turn.wait()
             # Whatever made room must be gone before another is opened.
             if waiter.pooled is None or self._departures.pending:
                 await self._departures.tidy()

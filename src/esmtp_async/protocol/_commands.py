@@ -205,7 +205,7 @@ class Mail(Command):
         self, reverse_path: ReversePath | str, parameters: Parameters | None = None
     ) -> None:
         if not isinstance(reverse_path, ReversePath):
-            check_type("the reverse-path", reverse_path, str)
+            check_type("the reverse-path", reverse_path, str, ReversePath)
             reverse_path = ReversePath.parse(reverse_path)
         self.wire: bytes = _with_parameters("MAIL FROM", reverse_path.wire, parameters)
 
@@ -220,7 +220,7 @@ class Rcpt(Command):
         self, forward_path: ForwardPath | str, parameters: Parameters | None = None
     ) -> None:
         if not isinstance(forward_path, ForwardPath):
-            check_type("the forward-path", forward_path, str)
+            check_type("the forward-path", forward_path, str, ForwardPath)
             forward_path = ForwardPath.parse(forward_path)
         self.wire: bytes = _with_parameters("RCPT TO", forward_path.wire, parameters)
 

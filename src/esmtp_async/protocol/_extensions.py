@@ -60,8 +60,8 @@ class Extensions(Mapping[str, str]):
 
     def __contains__(self, keyword: object) -> bool:
         """Tell whether a keyword is offered."""
-        return keyword in self._offers or (
-            isinstance(keyword, str) and keyword.upper() in self._offers
+        return isinstance(keyword, str) and (
+            keyword in self._offers or keyword.upper() in self._offers
         )
 
     def __iter__(self) -> Iterator[str]:

@@ -350,13 +350,13 @@ class Session:
         self._projected = state
 
     def _replies_due(self, verb: Verb) -> int:
-        """Count the replies to a verb that has come to the head of the queue.
+        """Count LMTP's replies to a verb that has come to the head of the queue.
 
-        LMTP answers the end of the mail data once for each accepted recipient;
+        It answers the end of the mail data once for each accepted recipient;
         one that was overtaken by a refusal it answers as any command.
         """
-        each = self.lmtp and verb in END_OF_MAIL_DATA
-        return self._accepted if each and (self._state, verb) in SENDABLE else 1
+        each = verb in END_OF_MAIL_DATA and (self._state, verb) in SENDABLE
+        return self._accepted if each else 1
 
     def _new_reader(self) -> ReplyReader:
         return ReplyReader(
