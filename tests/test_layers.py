@@ -25,7 +25,9 @@ LAYERS: Final = """
     protocol._states
     protocol._events
     protocol._session
-    protocol._sasl protocol._envelope
+    protocol._sasl protocol._parameters
+    protocol._envelope
+    protocol._needs
     protocol._scram protocol._authentication
     protocol._exchange
     protocol._transaction
@@ -36,8 +38,9 @@ LAYERS: Final = """
     _sockets
     _transport
     _tls
-    _headers
+    _headers _binary
     _mime
+    _options
     _messages _connection _receipts
     _roster _departures _progress _pace _oauth _gssapi
     _pool

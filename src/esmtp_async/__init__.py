@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from esmtp_async._gssapi import Ntlm as Ntlm
     from esmtp_async._messages import Recipients as Recipients
     from esmtp_async._messages import Sendable as Sendable
-    from esmtp_async._messages import SendOptions as SendOptions
+    from esmtp_async._mime import Body as Body
     from esmtp_async._oauth import OAuthBearer as OAuthBearer
     from esmtp_async._oauth import XOAuth2 as XOAuth2
     from esmtp_async._once import send as send
+    from esmtp_async._options import SendOptions as SendOptions
     from esmtp_async._pace import RateLimit as RateLimit
     from esmtp_async._receipts import Receipt as Receipt
     from esmtp_async._receipts import SendResult as SendResult
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._outcomes import Outcome as Outcome
     from esmtp_async.protocol._outcomes import RecipientResult as RecipientResult
     from esmtp_async.protocol._outcomes import Stage as Stage
+    from esmtp_async.protocol._parameters import DeliverBy as DeliverBy
     from esmtp_async.protocol._redaction import Sealed as Sealed
     from esmtp_async.protocol._replies import EnhancedStatus as EnhancedStatus
     from esmtp_async.protocol._replies import Reply as Reply
@@ -87,6 +89,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Anonymous",
     "AuthenticationFailed",
+    "Body",
     "ClientOptions",
     "CommandSent",
     "ConnectFailed",
@@ -95,6 +98,7 @@ __all__ = [
     "ConnectionOpened",
     "ContentRefused",
     "CramMD5",
+    "DeliverBy",
     "EnhancedStatus",
     "Event",
     "Extensions",
@@ -157,9 +161,11 @@ _HOMES = (
     "_events",
     "_gssapi",
     "_messages",
+    "_mime",
     "_pace",
     "_oauth",
     "_once",
+    "_options",
     "_receipts",
     "_settings",
     "_timeouts",
@@ -168,6 +174,7 @@ _HOMES = (
     "protocol._exceptions",
     "protocol._extensions",
     "protocol._outcomes",
+    "protocol._parameters",
     "protocol._redaction",
     "protocol._replies",
     "protocol._sasl",

@@ -24,7 +24,8 @@ from anyio.abc import TaskGroup
 from esmtp_async._carrier import Carrier, Carriers
 from esmtp_async._delivery import Delivery
 from esmtp_async._desk import Desk, Finished, Job
-from esmtp_async._messages import NO_OPTIONS, Outgoing, Recipients, Sendable, prepare
+from esmtp_async._messages import Outgoing, Recipients, Sendable, prepare
+from esmtp_async._options import NO_OPTIONS
 from esmtp_async._pace import Pace
 from esmtp_async._pool import Pool
 from esmtp_async._receipts import SendResult

@@ -25,7 +25,8 @@ import anyio
 from esmtp_async._client import SMTPClient
 from esmtp_async._conversation import ConversationPrinter
 from esmtp_async._events import Event, MessageFinished
-from esmtp_async._messages import Sendable, SendOptions
+from esmtp_async._messages import Sendable
+from esmtp_async._options import SendOptions
 from esmtp_async._settings import ClientOptions
 from esmtp_async.protocol._exceptions import (
     InvalidInput,

@@ -26,14 +26,8 @@ from esmtp_async._delivery import Delivery
 from esmtp_async._dialer import Dialer
 from esmtp_async._endpoint import Security
 from esmtp_async._events import Event, MessageFinished, Observer
-from esmtp_async._messages import (
-    NO_OPTIONS,
-    Outgoing,
-    Recipients,
-    Sendable,
-    SendOptions,
-    prepare,
-)
+from esmtp_async._messages import Outgoing, Recipients, Sendable, prepare
+from esmtp_async._options import NO_OPTIONS, SendOptions
 from esmtp_async._pace import Pace, RateLimit, check_count
 from esmtp_async._pool import Pool
 from esmtp_async._progress import Progress

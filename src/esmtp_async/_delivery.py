@@ -67,6 +67,7 @@ class Delivery:
         # Of what took the message.
         self._reply: Reply | None = None
         self._tls: TLSInfo | None = None
+        self._left_out: frozenset[str] = frozenset()
 
     @property
     def message_id(self) -> str | None:
@@ -176,6 +177,7 @@ class Delivery:
         final_reply = transaction.final_reply
         if final_reply is not None:
             self._reply, self._tls = final_reply, attempt.connection.tls
+            self._left_out |= transaction.left_out
         if self._spent(transaction):
             self._left = ()
         else:
@@ -268,4 +270,5 @@ class Delivery:
             tls=self._tls,
             message_id=self.message_id,
             attempts=1 + self._retries,
+            left_out=self._left_out,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from email.message import EmailMessage
 
 from esmtp_async._conversation import ConversationPrinter, Output
-from esmtp_async._messages import SendOptions
+from esmtp_async._options import SendOptions
 from esmtp_async.protocol._sasl import Login
 from esmtp_async.testing import SMTPServer
 

@@ -129,6 +129,7 @@ class Dialer:
         session = Session(
             opening,
             lmtp=settings.endpoint.lmtp,
+            tls=tls is not None,
             pipelining=settings.pipelining is not Pipelining.OFF,
         )
         connection = Connection(

@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeGuard, TypeVar
 
 from anyio import to_thread
 
-from esmtp_async.protocol._content import Canonicalizer, Known, MailData
+from esmtp_async.protocol._content import Canonicalizer, Known, MailData, Untouched
 from esmtp_async.protocol._exceptions import InvalidInput
 
 _T = TypeVar("_T")
@@ -59,9 +59,10 @@ class Stored:
     the rest of it is nobody's to look at.
     """
 
-    def __init__(self, read: ReadAt) -> None:
+    def __init__(self, read: ReadAt, *, binary: bool) -> None:
         self._read = read
-        canonicalizer = Canonicalizer()
+        self._binary = binary
+        canonicalizer = Untouched() if binary else Canonicalizer()
         #: Its first octets, canonical.
         self.beginning: bytes = canonicalizer.feed(piece := read(0))
         size, is_8bit = len(self.beginning), not piece.isascii()
@@ -72,11 +73,14 @@ class Stored:
             size += len(canonicalizer.feed(piece))
             is_8bit = is_8bit or not piece.isascii()
         size += len(canonicalizer.end())
-        self._known = Known.of(self.beginning, size=size, is_8bit=is_8bit)
+        #: What is known of it.
+        self.known: Known = Known.of(self.beginning, size=size, is_8bit=is_8bit)
 
     def mail_data(self) -> MailData:
         """Give its octets, once more."""
-        return MailData(blocks=_Pieces(self._read), known=self._known)
+        return MailData(
+            blocks=_Pieces(self._read), known=self.known, binary=self._binary
+        )
 
 
 class _Pieces(AsyncIterator[bytes]):
@@ -95,7 +99,7 @@ class _Pieces(AsyncIterator[bytes]):
         return piece
 
 
-def from_path(path: Path) -> Stored | bytes:
+def from_path(path: Path, *, binary: bool = False) -> Stored | bytes:
     """Look at a file; give its octets if they are few, or come from a pipe."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode) or found.st_size <= PIECE:
@@ -111,14 +115,14 @@ def from_path(path: Path) -> Stored | bytes:
             file.seek(position)
             return file.read(PIECE)
 
-    return Stored(read)
+    return Stored(read, binary=binary)
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def from_file(file: Readable) -> Stored | bytes:
+def from_file(file: Readable, *, binary: bool = False) -> Stored | bytes:
     """Look at an open file, from where it stands; give its octets if they are few.
 
     So it does where the file cannot go back. Where it can, the message is read as
@@ -136,7 +140,7 @@ def from_file(file: Readable) -> Stored | bytes:
         file.seek(start + position)
         return _octets(file.read(PIECE))
 
-    return Stored(read)
+    return Stored(read, binary=binary)
 
 
 def _can_seek(file: Readable) -> TypeGuard[_Seekable]:

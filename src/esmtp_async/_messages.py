@@ -11,7 +11,6 @@ from collections.abc import (
     Collection,
     Iterable,
 )
-from dataclasses import dataclass, fields
 from email.message import Message
 from functools import partial
 from pathlib import Path
@@ -21,12 +20,14 @@ from anyio.lowlevel import checkpoint
 
 from esmtp_async._files import Readable, Stored, from_file, from_path, off_the_loop
 from esmtp_async._headers import Header, message_id
-from esmtp_async._mime import Flattened, weight
-from esmtp_async.protocol import _grammar
+from esmtp_async._mime import Body, Flattened, weight
+from esmtp_async._options import NO_OPTIONS, SendOptions
 from esmtp_async.protocol._content import BLOCK, MailData
-from esmtp_async.protocol._envelope import Envelope, Parameter, Recipient
+from esmtp_async.protocol._envelope import Envelope, Recipient
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
 from esmtp_async.protocol._extensions import Extensions
+from esmtp_async.protocol._needs import has_binary
+from esmtp_async.protocol._parameters import Parameter, envid
 
 _log: Final = logging.getLogger("esmtp_async")
 _T = TypeVar("_T")
@@ -61,58 +62,6 @@ _LARGE: Final = 128 * 1024
 #: A whole message, at hand.
 _WHOLE: Final = (bytes, str, bytearray, memoryview)
 
-_MAX_ENVID: Final = 100
-_RET: Final = frozenset({"FULL", "HDRS"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendOptions:
-    """What may be asked for beside the message (RFC 3461 §4.3, §4.4)."""
-
-    #: What a report of non-delivery returns: `"FULL"` or `"HDRS"`. Needs DSN.
-    ret: str | None = None
-    #: What reports name the transaction by, printable ASCII. Needs DSN.
-    envid: str | None = None
-    #: The X-Mailer field to send; replaces one that the message has.
-    x_mailer: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check each against its grammar."""
-        for field in fields(self):
-            if (value := getattr(self, field.name)) is not None:
-                check_type(field.name, value, str)
-        if self.ret is not None and self.ret.upper() not in _RET:
-            msg = f"ret {self.ret!r} is neither FULL nor HDRS (RFC 3461 section 4.3)"
-            raise InvalidInput(msg)
-        envid, mailer = self.envid, self.x_mailer
-        if envid is not None and not (
-            envid.isascii() and envid.isprintable() and 0 < len(envid) <= _MAX_ENVID
-        ):
-            msg = (
-                f"envid {envid!r} is not 1 to {_MAX_ENVID} printable ASCII characters "
-                "(RFC 3461 section 4.4)"
-            )
-            raise InvalidInput(msg)
-        if mailer is not None and not (
-            mailer.isascii() and mailer.isprintable() and mailer.strip()
-        ):
-            msg = f"x_mailer {mailer!r} is not a line of printable ASCII"
-            raise InvalidInput(msg)
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """The parameters of MAIL that these come to."""
-        parameters = []
-        if self.ret is not None:
-            parameters.append(Parameter("DSN", "RET", self.ret.upper()))
-        if self.envid is not None:
-            parameters.append(Parameter("DSN", "ENVID", _grammar.xtext(self.envid)))
-        return tuple(parameters)
-
-
-#: Nothing beside the message.
-NO_OPTIONS: Final = SendOptions()
-
 
 class Outgoing:
     """A message ready to be sent: who it is from and for, and its octets."""
@@ -123,10 +72,12 @@ class Outgoing:
         octets: Flattened | Stored | MailData,
         message_id: str | None,
         generator: AsyncGenerator[object] | None = None,
+        body: Body | None = None,
     ) -> None:
         self.envelope = envelope
         self.message_id = message_id
         self._octets = octets
+        self._body = body
         self._generator = generator  # that the octets come from
 
     @property
@@ -141,7 +92,16 @@ class Outgoing:
             return octets
         if isinstance(octets, Stored):
             return octets.mail_data()
-        return octets.mail_data(eight_bit="8BITMIME" in extensions)
+        return octets.mail_data(self._form(extensions))
+
+    def _form(self, extensions: Extensions) -> Body:
+        """Choose the form that is asked for, or else the best that can pass."""
+        body = self._body
+        if body is Body.BINARY and "BINARYMIME" in self.envelope.preferred:
+            body = body if has_binary(extensions) else None
+        if body is None:
+            body = Body.EIGHT_BIT if "8BITMIME" in extensions else Body.SEVEN_BIT
+        return body
 
     @property
     def needs_closing(self) -> bool:
@@ -174,9 +134,13 @@ async def prepare(
     are large are gone through, and read again as they are sent.
     """
     check_type("options", options, SendOptions)
-    source = message if isinstance(message, _WHOLE) else await _looked_at(message)
-    if options.x_mailer is not None and not isinstance(message, Message):
-        msg = "x_mailer can be set on an email.message.Message only"
+    binary = options.form is Body.BINARY
+    if isinstance(message, _WHOLE):
+        source: Sendable | Stored = message
+    else:
+        source = await _looked_at(message, binary=binary)
+    if options.changing is not None and not isinstance(message, Message):
+        msg = f"{options.changing} is for an email.message.Message only"
         raise InvalidInput(msg)
     header: Header | None = None
     octets: Flattened | Stored | MailData
@@ -185,17 +149,17 @@ async def prepare(
     generator: AsyncGenerator[object] | None = None
     if isinstance(source, Message):
         header = Header(source)
-        flatten = partial(Flattened, source, header, x_mailer=options.x_mailer)
+        flatten = partial(Flattened, source, header, added=options.fields)
         octets = await _made(flatten, weight(source))
         named = octets.message_id
     elif isinstance(source, Stored):
         octets, beginning = source, source.beginning
     elif isinstance(source, _WHOLE):
         text = source if isinstance(source, str) else bytes(source)
-        octets = await _made(partial(_whole, text), len(text))
+        octets = await _made(partial(_whole, text, options.form), len(text))
         beginning = octets.octets
     else:
-        octets = MailData(blocks=_blocks(source))
+        octets = MailData(blocks=_blocks(source), binary=binary)
         if isinstance(source, AsyncGenerator):
             generator = source
     if beginning is not None:
@@ -205,17 +169,37 @@ async def prepare(
     envelope = Envelope.of(
         _known(header, "sender").sender if sender is None else sender,
         _known(header, "recipients").recipients if recipients is None else recipients,
-        options.parameters,
+        () if options is NO_OPTIONS else _asked_for(options, octets, named),
+        options.preferred,
     )
-    return Outgoing(envelope, octets, named, generator)
+    return Outgoing(envelope, octets, named, generator, options.form)
 
 
-async def _looked_at(message: Sendable) -> Sendable | Stored:
+def _asked_for(
+    options: SendOptions, octets: Flattened | Stored | MailData, named: str | None
+) -> tuple[Parameter, ...]:
+    """Give the parameters of MAIL for a message whose Message-ID is known."""
+    if (
+        options.form is Body.SEVEN_BIT
+        and not isinstance(octets, Flattened)
+        and (octets.known is None or octets.known.is_8bit)
+    ):
+        msg = "body is 7BIT, and the message has, or may have, octets above 127"
+        raise InvalidInput(msg)
+    if options.envid is not True:
+        return options.parameters
+    if named is None:
+        msg = "envid is to be the Message-ID, and the message has none"
+        raise InvalidInput(msg)
+    return (*options.parameters, envid(named))
+
+
+async def _looked_at(message: Sendable, *, binary: bool) -> Sendable | Stored:
     """Look into what is a file."""
     if isinstance(message, Path):
-        return await off_the_loop(partial(from_path, message))
+        return await off_the_loop(partial(from_path, message, binary=binary))
     if _is_file(message):
-        return await off_the_loop(partial(from_file, message))
+        return await off_the_loop(partial(from_file, message, binary=binary))
     return message
 
 
@@ -224,8 +208,9 @@ async def _made(make: Callable[[], _T], size: int) -> _T:
     return make() if size < _LARGE else await off_the_loop(make)
 
 
-def _whole(text: str | bytes) -> MailData:
-    return MailData(_encode(text) if isinstance(text, str) else text)
+def _whole(text: str | bytes, body: Body | None) -> MailData:
+    octets = _encode(text) if isinstance(text, str) else text
+    return MailData(octets, binary=body is Body.BINARY)
 
 
 def _known(header: Header | None, argument: str) -> Header:

@@ -11,7 +11,7 @@ import base64
 import binascii
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email import policy
@@ -19,9 +19,12 @@ from email.generator import BytesGenerator
 from email.headerregistry import Address, AddressHeader, Group
 from email.message import Message
 from email.utils import format_datetime, make_msgid
+from enum import Enum
 from io import BytesIO
+from types import MappingProxyType
 from typing import Final, Self
 
+from esmtp_async._binary import put_in, take_out
 from esmtp_async._headers import LINE_END, Field, Header
 from esmtp_async.protocol._addresses import domain_name
 from esmtp_async.protocol._content import MAX_TEXT_LINE, Canonicalizer, MailData
@@ -42,11 +45,29 @@ _MODERN: Final = policy.EmailPolicy(linesep="\r\n", message_factory=Message)
 _VERBATIM: Final = _MODERN.clone(utf8=True)
 
 
+class Body(Enum):
+    """The form of the mail data, as the BODY parameter of MAIL names it."""
+
+    #: ASCII, in lines (RFC 5321 §2.3.1).
+    SEVEN_BIT = "7BIT"
+    #: Octets above 127 as well (RFC 6152).
+    EIGHT_BIT = "8BITMIME"
+    #: Any octets (RFC 3030 §3).
+    BINARY = "BINARYMIME"
+
+
 class Flattened:
-    """A message's octets, in 8-bit form or, where that cannot pass, in 7-bit form."""
+    """A message's octets, in each of their forms.
+
+    `added` are header fields that replace those of the same names.
+    """
 
     def __init__(
-        self, message: Message, header: Header, *, x_mailer: str | None = None
+        self,
+        message: Message,
+        header: Header,
+        *,
+        added: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         fields = [field for field in header.fields if field.key not in _BLIND]
         if not any(field.key == "date" for field in fields):
@@ -56,34 +77,39 @@ class Flattened:
         if self.message_id is None:
             self.message_id = make_msgid(domain=header.domain)
             fields.append(Field("Message-ID", self.message_id))
-        if x_mailer is not None:
-            fields = [field for field in fields if field.key != "x-mailer"]
-            fields.append(Field("X-Mailer", x_mailer))
+        for name, value in added.items():
+            fields = [field for field in fields if field.key != name.lower()]
+            fields.append(Field(name, value))
         with _telling():
             self._message = _copy(message)
             _fold(self._message, fields)
-            self._data = self._flatten()
+            self._data = MailData(_flattened(self._message))
             if _is_unfit(self._data.octets) or _has_binary_part(self._message):
                 self._data = self._reencoded(eight_bit=True)
         self._narrow: MailData | None = None
 
-    def mail_data(self, *, eight_bit: bool) -> MailData:
-        """Give the octets; without `eight_bit` no body part has an octet above 127.
+    def mail_data(self, body: Body) -> MailData:
+        """Give the octets in a form; in 7-bit form no part has an octet above 127.
 
         What a signature covers is never changed (RFC 1847 §2.1). Raises `InvalidInput`.
         """
-        if eight_bit or not self._data.is_8bit:
+        if body is Body.BINARY:
+            with _telling():
+                return self._in_binary()
+        if body is Body.EIGHT_BIT or not self._data.is_8bit:
             return self._data
         if self._narrow is None:
             with _telling():
                 self._narrow = self._reencoded(eight_bit=False)
         return self._narrow
 
-    def _flatten(self) -> MailData:
-        buffer = BytesIO()
-        generator = BytesGenerator(buffer, mangle_from_=False, policy=_VERBATIM)
-        generator.flatten(self._message)
-        return MailData(buffer.getvalue())
+    def _in_binary(self) -> MailData:
+        """Give the octets with attachments as they are, where there are any."""
+        message = _copy(self._message)
+        taken = take_out(message)
+        if not taken:
+            return self._data
+        return MailData(put_in(_flattened(message), taken), binary=True)
 
     def _reencoded(self, *, eight_bit: bool) -> MailData:
         """Give the octets with a transfer encoding for each part that needs one."""
@@ -92,7 +118,13 @@ class Flattened:
         for part, signed in _walk(self._message):
             if not signed:
                 _reencode(part, eight_bit=eight_bit)
-        return self._flatten()
+        return MailData(_flattened(self._message))
+
+
+def _flattened(message: Message) -> bytes:
+    buffer = BytesIO()
+    BytesGenerator(buffer, mangle_from_=False, policy=_VERBATIM).flatten(message)
+    return buffer.getvalue()
 
 
 @contextmanager

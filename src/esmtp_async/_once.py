@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Unpack
 
 from esmtp_async._client import SMTPClient
-from esmtp_async._messages import Recipients, Sendable, SendOptions
+from esmtp_async._messages import Recipients, Sendable
+from esmtp_async._options import SendOptions
 from esmtp_async._receipts import Receipt
 from esmtp_async._settings import ClientOptions
 

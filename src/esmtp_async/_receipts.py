@@ -63,6 +63,8 @@ class Receipt(NamedTuple):
     message_id: str | None
     #: Connections tried: 2 after a pooled one had died unnoticed.
     attempts: int
+    #: Extensions that were preferred and not offered, so that less was asked for.
+    left_out: frozenset[str] = frozenset()
 
     @property
     def accepted(self) -> tuple[str, ...]:

@@ -24,7 +24,8 @@ from esmtp_async._events import Observer
 from esmtp_async._progress import Progress
 from esmtp_async._settings import resolve
 from esmtp_async.protocol._content import MailData
-from esmtp_async.protocol._envelope import Envelope, Parameter
+from esmtp_async.protocol._envelope import Envelope
+from esmtp_async.protocol._parameters import Parameter
 from esmtp_async.protocol._transaction import Transaction
 from tests.backends import everywhere
 from tests.client.certificates import client_context, server_context

@@ -185,9 +185,9 @@ async def test_what_takes_long_to_make_ready_is_made_in_a_thread(
     made_in: list[bool] = []
 
     class Noted(MailData):
-        def __init__(self, octets: bytes = b"") -> None:
+        def __init__(self, octets: bytes = b"", *, binary: bool = False) -> None:
             made_in.append(threading.current_thread() is threading.main_thread())
-            super().__init__(octets)
+            super().__init__(octets, binary=binary)
 
     monkeypatch.setattr("esmtp_async._messages.MailData", Noted)
     monkeypatch.setattr("esmtp_async._mime.MailData", Noted)

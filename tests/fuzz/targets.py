@@ -42,6 +42,7 @@ from esmtp_async.protocol import (
 )
 from esmtp_async.protocol._commands import Parameters
 from esmtp_async.protocol._exceptions import AuthenticationFailed, InvalidInput
+from esmtp_async.protocol._parameters import said
 from tests.conversation import Conversation
 from tests.protocol.certificates import RSA_SHA256
 from tests.protocol.dialogue import answer_to
@@ -242,7 +243,7 @@ def addresses(data: bytes) -> None:
         mailbox = Mailbox.parse(text)
         assert Mailbox.parse(str(mailbox)) == mailbox
     with suppress(InvalidInput):
-        _check_line(Rcpt(text, Recipient("a@x.test", orcpt=text).parameters))
+        _check_line(Rcpt(text, said(Recipient("a@x.test", orcpt=text).parameters)))
     with suppress(InvalidInput):
         assert re.fullmatch(
             rb"EHLO ([A-Za-z0-9.-]+|\[[!-Z^-~]+\])\r\n", Ehlo(text).wire

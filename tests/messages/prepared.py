@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from email import message_from_bytes, message_from_string, policy
 from email.message import EmailMessage
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -36,7 +36,7 @@ def prepared(
     message: Sendable,
     sender: str | None = None,
     recipients: Recipients | None = None,
-    **options: str,
+    **options: Any,  # noqa: ANN401  # those of SendOptions
 ) -> Outgoing:
     """Prepare a message that is in memory, which waits for nothing."""
     preparing = prepare(message, sender, recipients, SendOptions(**options))
@@ -57,13 +57,19 @@ def envelope(message: Sendable) -> tuple[str, list[str]]:
 
 
 def octets(
-    message: Sendable, extensions: Extensions = EIGHT_BIT, **options: str
+    message: Sendable,
+    extensions: Extensions = EIGHT_BIT,
+    **options: Any,  # noqa: ANN401
 ) -> bytes:
     """Give the octets that a server with these extensions would get."""
     return prepared(message, ALICE, BOB, **options).mail_data(extensions).octets
 
 
-def refusal(message: Sendable, sender: str | None = None, **options: str) -> str:
+def refusal(
+    message: Sendable,
+    sender: str | None = None,
+    **options: Any,  # noqa: ANN401
+) -> str:
     """See that a message is refused, and give the reason."""
     with pytest.raises(InvalidInput) as info:
         prepared(message, sender, None, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email import message_from_bytes, policy
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_an_envelope_that_is_given_hides_the_header() -> None:
 
 def test_options_become_parameters() -> None:
     given = prepared(SOURCE, ALICE, BOB, ret="hdrs", envid="a =+b").envelope.parameters
-    assert [tuple(each) for each in given] == [
+    assert [each[:3] for each in given] == [
         ("DSN", "RET", "HDRS"),
         ("DSN", "ENVID", "a+20+3D+2Bb"),
     ]
@@ -128,7 +129,7 @@ def test_options_become_parameters() -> None:
         {"x_mailer": "a\tb"},
     ],
 )
-def test_options_refused(options: dict[str, str]) -> None:
+def test_options_refused(options: dict[str, Any]) -> None:
     (name,) = options
     with pytest.raises(InvalidInput, match=name):
         SendOptions(**options)

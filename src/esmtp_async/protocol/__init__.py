@@ -35,7 +35,6 @@ from esmtp_async.protocol._commands import StartTLS as StartTLS
 from esmtp_async.protocol._commands import Vrfy as Vrfy
 from esmtp_async.protocol._content import MailData as MailData
 from esmtp_async.protocol._envelope import Envelope as Envelope
-from esmtp_async.protocol._envelope import Parameter as Parameter
 from esmtp_async.protocol._envelope import Recipient as Recipient
 from esmtp_async.protocol._events import CLOSED as CLOSED
 from esmtp_async.protocol._events import LOST as LOST
@@ -54,6 +53,8 @@ from esmtp_async.protocol._extensions import Extensions as Extensions
 from esmtp_async.protocol._outcomes import Outcome as Outcome
 from esmtp_async.protocol._outcomes import RecipientResult as RecipientResult
 from esmtp_async.protocol._outcomes import Stage as Stage
+from esmtp_async.protocol._parameters import DeliverBy as DeliverBy
+from esmtp_async.protocol._parameters import Parameter as Parameter
 from esmtp_async.protocol._reader import ReplyReader as ReplyReader
 from esmtp_async.protocol._redaction import Sealed as Sealed
 from esmtp_async.protocol._replies import EnhancedStatus as EnhancedStatus

@@ -50,6 +50,18 @@ class Canonicalizer:
         return b"" if self._at_line_start else b"\r\n"
 
 
+class Untouched:
+    """Leaves octets as they are: what is binary has no lines (RFC 3030 §3)."""
+
+    def feed(self, block: bytes) -> bytes:
+        """Give the block."""
+        return block
+
+    def end(self) -> bytes:
+        """Give nothing: there is no last line."""
+        return b""
+
+
 def _is_canonical(octets: bytes) -> bool:
     """Tell whether octets have no CR and no LF but in pairs.
 
@@ -110,13 +122,18 @@ def terminated(octets: bytes) -> bytes:
 
 
 class _Stream:
-    """Blocks of any size and with any line ends, made canonical as they pass.
+    """Blocks of any size, made canonical as they pass.
 
     If their `size` is known, other octets than so many are an error.
     """
 
-    def __init__(self, blocks: AsyncIterable[bytes], size: int | None) -> None:
-        self._canonical = Canonicalizer()
+    def __init__(
+        self,
+        blocks: AsyncIterable[bytes],
+        size: int | None,
+        canonical: Canonicalizer | Untouched,
+    ) -> None:
+        self._canonical = canonical
         self._blocks: AsyncIterator[bytes] | None = aiter(blocks)
         self._left = size
         self._pending = b""  # canonical octets not given out yet
@@ -190,7 +207,8 @@ class MailData:
 
     Whole: `octets` is canonical and all is known of it. Streamed: `blocks` yields
     octets that are made canonical as they pass; nothing else is known of it
-    beforehand, unless it is `known`.
+    beforehand, unless it is `known`. If it is `binary` its octets are left as they are,
+    and only BDAT can carry it.
     """
 
     def __init__(
@@ -199,9 +217,12 @@ class MailData:
         *,
         blocks: AsyncIterable[bytes] | None = None,
         known: Known | None = None,
+        binary: bool = False,
     ) -> None:
+        #: Whether it is in binary form (RFC 3030 §3).
+        self.is_binary: bool = binary
         #: The canonical octets; empty for a stream.
-        self.octets: bytes = canonical(octets)
+        self.octets: bytes = octets if binary else canonical(octets)
         if blocks is None:
             known = Known.of(
                 self.octets,
@@ -210,29 +231,18 @@ class MailData:
             )
         #: What is known of it; None for a stream of which nothing is.
         self.known: Known | None = known
+        #: Whether `read` gives the octets, once.
+        self.is_stream: bool = blocks is not None
+        #: Octets as SIZE counts them, if that is known.
+        self.size: int | None = None if known is None else known.size
+        #: Whether an octet is, or may be, above 127, or beyond what lines can hold.
+        self.is_8bit: bool = binary or known is None or known.is_8bit
+        #: Whether the header section is known to need SMTPUTF8.
+        self.has_8bit_header: bool = known is not None and known.has_8bit_header
         self._stream = None
         if blocks is not None:
-            self._stream = _Stream(blocks, None if known is None else known.size)
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether `read` gives the octets, once."""
-        return self._stream is not None
-
-    @property
-    def size(self) -> int | None:
-        """Octets as SIZE counts them, if that is known."""
-        return None if self.known is None else self.known.size
-
-    @property
-    def is_8bit(self) -> bool:
-        """Whether an octet is, or may be, above 127."""
-        return self.known is None or self.known.is_8bit
-
-    @property
-    def has_8bit_header(self) -> bool:
-        """Whether the header section is known to need SMTPUTF8."""
-        return self.known is not None and self.known.has_8bit_header
+            form = Untouched() if binary else Canonicalizer()
+            self._stream = _Stream(blocks, self.size, form)
 
     async def read(self) -> bytes:
         """Give the next canonical octets of a stream, at most `BLOCK`; b"" at its end.

@@ -4,91 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from esmtp_async.protocol import _grammar
+from esmtp_async.protocol import _parameters
 from esmtp_async.protocol._addresses import ForwardPath, ReversePath
-from esmtp_async.protocol._commands import Parameters
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
-from esmtp_async.protocol._extensions import Extensions
-
-#: RFC 3461 §4.2, in characters of the encoded value.
-MAX_ORCPT: Final = 500
-
-_NOTIFY: Final = frozenset({"NEVER", "SUCCESS", "FAILURE", "DELAY"})
+from esmtp_async.protocol._parameters import Parameter
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One forward-path, and what to report about it (RFC 3461 §4.1, §4.2).
+    """One forward-path, and what is asked for it.
 
     `notify` is `"NEVER"`, or any of `"SUCCESS"`, `"FAILURE"`, `"DELAY"`;
     `orcpt` the original recipient, a plain address or `addr-type;address`.
-    Both need the server's DSN extension. Raises `InvalidInput`.
+    Both need the server's DSN extension (RFC 3461 §4.1, §4.2; RFC 6533 §3).
+
+    `rrvs` is since when the mailbox must have belonged to whom it is for, a `datetime`
+    with a time zone; `rrvs_action` what a server on the way does that cannot tell:
+    `"C"` delivers, `"R"` returns the message. They need RRVS (RFC 7293 §3.1).
+
+    Raises `InvalidInput`.
     """
 
     address: str
     notify: str | Sequence[str] | None = field(default=None, kw_only=True)
     orcpt: str | None = field(default=None, kw_only=True)
+    rrvs: datetime | None = field(default=None, kw_only=True)
+    rrvs_action: str | None = field(default=None, kw_only=True)
     path: ForwardPath = field(init=False, repr=False, compare=False)
-    parameters: Parameters = field(init=False, repr=False, compare=False)
+    #: The parameters of RCPT that these come to.
+    parameters: tuple[Parameter, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check address and parameters."""
-        parameters: dict[str, str | None] = {}
+        parameters = []
         if self.notify is not None:
-            parameters["NOTIFY"] = _notify(self.notify)
+            parameters.append(_parameters.notify(self.notify))
         if self.orcpt is not None:
-            parameters["ORCPT"] = _orcpt(self.orcpt)
+            parameters.append(_parameters.orcpt(self.orcpt))
+        if self.rrvs is not None:
+            parameters.append(_parameters.rrvs(self.rrvs, self.rrvs_action))
+        elif self.rrvs_action is not None:
+            msg = "rrvs_action is for a recipient with rrvs"
+            raise InvalidInput(msg)
         object.__setattr__(self, "path", ForwardPath.parse(self.address))
-        object.__setattr__(self, "parameters", parameters)
-
-    def missing(self, extensions: Extensions) -> str | None:
-        """Give an extension that this recipient needs and the server lacks."""
-        if self.path.needs_smtputf8 and "SMTPUTF8" not in extensions:
-            return "SMTPUTF8"
-        if self.parameters and "DSN" not in extensions:
-            return "DSN"
-        return None
-
-
-def _notify(notify: str | Sequence[str]) -> str:
-    words = [notify] if isinstance(notify, str) else notify
-    check_type("notify", words, Iterable)
-    for word in words:
-        check_type("each word of notify", word, str)
-    words = list(dict.fromkeys(word.upper() for word in words))
-    if not words or not _NOTIFY.issuperset(words) or ("NEVER" in words and words[1:]):
-        msg = (
-            f"notify {notify!r} is neither NEVER nor any of SUCCESS, FAILURE, DELAY "
-            "(RFC 3461 section 4.1)"
-        )
-        raise InvalidInput(msg)
-    return ",".join(words)
-
-
-def _orcpt(orcpt: str) -> str:
-    check_type("orcpt", orcpt, str)
-    kind, semicolon, address = orcpt.partition(";")
-    if not semicolon:
-        kind, address = "rfc822", orcpt
-    if not (_grammar.ADDR_TYPE.fullmatch(kind) and address and address.isascii()):
-        msg = f"orcpt {orcpt!r} is not addr-type;address in ASCII (RFC 3461)"
-        raise InvalidInput(msg)
-    encoded = f"{kind};{_grammar.xtext(address)}"
-    if len(encoded) > MAX_ORCPT:
-        msg = f"orcpt {orcpt!r} exceeds {MAX_ORCPT} characters (RFC 3461 section 4.2)"
-        raise InvalidInput(msg)
-    return encoded
-
-
-class Parameter(NamedTuple):
-    """A parameter of MAIL and the extension that it needs."""
-
-    extension: str
-    keyword: str
-    value: str | None = None
+        object.__setattr__(self, "parameters", tuple(parameters))
 
 
 class Envelope(NamedTuple):
@@ -98,6 +61,8 @@ class Envelope(NamedTuple):
     recipients: tuple[Recipient, ...]
     #: Parameters of MAIL that the caller asked for.
     parameters: tuple[Parameter, ...] = ()
+    #: Extensions whose parameters are left out where a server cannot serve them.
+    preferred: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -105,6 +70,7 @@ class Envelope(NamedTuple):
         sender: str,
         recipients: str | Recipient | Iterable[str | Recipient],
         parameters: tuple[Parameter, ...] = (),
+        preferred: frozenset[str] = frozenset(),
     ) -> Envelope:
         """Make an envelope of addresses; a path given twice is kept once.
 
@@ -127,7 +93,7 @@ class Envelope(NamedTuple):
         if not unique:
             msg = "there is no recipient"
             raise InvalidInput(msg)
-        return cls(reverse_path, tuple(unique.values()), parameters)
+        return cls(reverse_path, tuple(unique.values()), parameters, preferred)
 
 
 @lru_cache(maxsize=1024)  # whoever gets mail mostly gets more

@@ -74,6 +74,10 @@ STRING = re.compile(rf"[ -~{UTF8_NON_ASCII}]+")
 # addr-type ";" xtext of ORCPT                          (RFC 3461 §4.2)
 ADDR_TYPE = re.compile(r"[A-Za-z0-9-]+")
 
+# by-time, future-release-interval and min-by-time: 1*9DIGIT
+#                                     (RFC 2852 §4, RFC 4865 §3)
+SECONDS = re.compile(r"[0-9]{1,9}")
+
 # xchar = %d33-42 / %d44-60 / %d62-126; hexchar = "+" 2(%d48-57 / %d65-70)
 #                                                       (RFC 3461 §4)
 _NOT_XCHAR = re.compile(rb"[^!-*,-<>-~]")
@@ -83,3 +87,13 @@ def xtext(value: str) -> str:
     """Encode ASCII text so that it fits where only xchars may stand (RFC 3461 §4)."""
     octets = value.encode("ascii")
     return _NOT_XCHAR.sub(lambda match: b"+%02X" % match[0][0], octets).decode("ascii")
+
+
+# QCHAR = %x21-2a / %x2c-3c / %x3e-5b / %x5d-7e
+# EmbeddedUnicodeChar = "\x{" HEXPOINT "}"             (RFC 6533 §3)
+_NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
+
+
+def embedded(value: str) -> str:
+    """Encode text as utf-8-addr-xtext, which is ASCII (RFC 6533 §3)."""
+    return _NOT_QCHAR.sub(lambda match: f"\\x{{{ord(match[0]):02X}}}", value)

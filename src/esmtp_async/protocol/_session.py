@@ -40,6 +40,7 @@ from esmtp_async.protocol._reader import MAX_LINE, ReplyReader
 from esmtp_async.protocol._redaction import Redaction
 from esmtp_async.protocol._replies import SEVERITIES, Reply
 from esmtp_async.protocol._states import (
+    AUTHENTICATED,
     EXACT_CODES,
     EXACTING,
     GROUPABLE,
@@ -49,7 +50,7 @@ from esmtp_async.protocol._states import (
     TRANSITIONS,
     State,
 )
-from esmtp_async.protocol._verbs import END_OF_MAIL_DATA, Verb
+from esmtp_async.protocol._verbs import AUTHENTICATING, END_OF_MAIL_DATA, Verb
 
 #: Commands that may be on their way at once. Their replies fit any socket's
 #: buffer, so a client that only writes cannot block a server that only writes
@@ -74,12 +75,17 @@ class Session:
         owner: Owner | None = None,
         *,
         lmtp: bool = False,
+        tls: bool = False,
         pipelining: bool = True,
         window: int = WINDOW,
         lenient_reply_eol: bool = False,
     ) -> None:
         #: Whether LMTP is spoken, not SMTP (RFC 2033).
         self.lmtp = lmtp
+        #: Whether TLS protects it.
+        self.tls: bool = tls
+        #: Whether the server knows who we are (RFC 4954 §4).
+        self.authenticated: bool = False
         self._allow_pipelining = pipelining
         self._window = window
         self._lenient_reply_eol = lenient_reply_eol
@@ -265,6 +271,7 @@ class Session:
         self._extensions = Extensions()
         self._pipelining = False
         self._state = self._projected = states.GREETED
+        self.tls, self.authenticated = True, False
         self.may_continue = True
 
     def abort(self) -> None:
@@ -324,6 +331,8 @@ class Session:
             self._pipelining = (
                 self._allow_pipelining and "PIPELINING" in self._extensions
             )
+        elif verb in AUTHENTICATING and reply.code == AUTHENTICATED:
+            self.authenticated = True
         if verb is verbs.RCPT and after is states.RCPT and not reply.refused:
             self._accepted += 1
         elif after is states.READY or (verb is verbs.MAIL and after is states.MAIL):

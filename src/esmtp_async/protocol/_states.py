@@ -152,14 +152,17 @@ ROWS: Final = (
 #: no server may say.
 Transitions = Mapping[tuple[State, Verb, Severity], State]
 
+#: The code that says so (RFC 4954 §6).
+AUTHENTICATED: Final = 235
+
 #: The code that alone will do where one changes the transport or who we are
 #: (RFC 5321 §4.3.2, RFC 3207 §4, RFC 4954 §4).
 EXACT_CODES: Final = {
     (Verb.CONNECT, Severity.COMPLETION): 220,
     (Verb.STARTTLS, Severity.COMPLETION): 220,
-    (Verb.AUTH, Severity.COMPLETION): 235,
+    (Verb.AUTH, Severity.COMPLETION): AUTHENTICATED,
     (Verb.AUTH, Severity.INTERMEDIATE): 334,
-    (Verb.RESPONSE, Severity.COMPLETION): 235,
+    (Verb.RESPONSE, Severity.COMPLETION): AUTHENTICATED,
     (Verb.RESPONSE, Severity.INTERMEDIATE): 334,
     (Verb.DATA, Severity.INTERMEDIATE): 354,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from esmtp_async.protocol import _needs as needs
 from esmtp_async.protocol import _outcomes as outcomes
 from esmtp_async.protocol import _replies as replies
 from esmtp_async.protocol import _states as states
@@ -20,7 +21,6 @@ from esmtp_async.protocol._commands import (
     Content,
     Data,
     Mail,
-    Parameters,
     Rcpt,
     Rset,
 )
@@ -52,11 +52,6 @@ _RCPT: Final = Stage.RCPT
 Verdict = tuple[Reply, Stage]
 
 
-def _not_offered(extension: str, why: str) -> NotSupported:
-    msg = f"{why} {extension}, which the server does not offer"
-    return NotSupported(msg, extension=extension)
-
-
 class Transaction:
     """One attempt to convey one message, and what became of each recipient.
 
@@ -85,6 +80,8 @@ class Transaction:
         self._replies: dict[int, Reply] = {}
         self._taken: dict[int, int] = {}  # accepted at RCPT, to which of them it is
         self._lacking: set[int] = set()
+        #: Extensions that were preferred, and whose parameters were left out.
+        self.left_out: frozenset[str] = frozenset()
         self._unsupported = False
         #: Whether an octet of the mail data may have been sent.
         self.content_begun: bool = False
@@ -99,14 +96,25 @@ class Transaction:
         """Yield the commands; raises `NotSupported`, mostly before the first."""
         extensions = session.extensions
         self._lmtp = session.lmtp
-        self._select(extensions)
-        parameters = self._mail_parameters(extensions)
+        self._select(session)
+        try:
+            mail_parameters = needs.mail_parameters(
+                self.envelope, self._asked, self._content, session
+            )
+        except NotSupported:
+            self._unsupported = True
+            raise
         if session.projected is not states.READY:
             yield _RSET
-        yield Mail(self.envelope.reverse_path, parameters)
+        yield Mail(self.envelope.reverse_path, mail_parameters)
         for index in self._asked:
             recipient = self.envelope.recipients[index]
-            yield Rcpt(recipient.path, recipient.parameters)
+            parameters = None
+            if recipient.parameters:
+                parameters = needs.served(
+                    recipient.parameters, session, self.envelope.preferred
+                )
+            yield Rcpt(recipient.path, parameters)
         if self._all_or_nothing:
             yield WAIT
             if len(self._accepted) < len(self._asked):
@@ -196,72 +204,30 @@ class Transaction:
             if reply.refused and self._too_many(index, reply)
         )
 
-    # What is needed
-
-    def _select(self, extensions: Extensions) -> None:
+    def _select(self, session: Session) -> None:
         """Ask for the recipients that the server's extensions can serve."""
         lacking = None
-        for index, recipient in enumerate(self.envelope.recipients):
-            missing = recipient.missing(extensions)
+        envelope = self.envelope
+        for index, recipient in enumerate(envelope.recipients):
+            missing = needs.missing(recipient, session, envelope.preferred)
             if missing is None:
                 self._asked.append(index)
             else:
                 self._lacking.add(index)
                 lacking = missing
         if lacking and (self._all_or_nothing or not self._asked):
-            raise _not_offered(lacking, "a recipient needs")
-
-    def _mail_parameters(self, extensions: Extensions) -> Parameters:
-        parameters: dict[str, str | None] = {}
-        known, envelope = self._content.known, self.envelope
-        if known is not None:
-            self._check_size(known.size, extensions)
-            if "SIZE" in extensions:
-                parameters["SIZE"] = str(known.size)
-        # Where nothing is known of a stream its octets are seen only as they pass: it
-        # is declared 8-bit where that can be, and watched where it cannot.
-        if known is None or known.is_8bit:
-            if "8BITMIME" in extensions:
-                parameters["BODY"] = "8BITMIME"
-            elif known is not None:
-                raise self._not_supported("8BITMIME", "an octet above 127 needs")
-        if (
-            self._content.has_8bit_header
-            or envelope.reverse_path.needs_smtputf8
-            or any(envelope.recipients[i].path.needs_smtputf8 for i in self._asked)
-        ):
-            if "SMTPUTF8" not in extensions:
-                why = "an address or a header of the message needs"
-                raise self._not_supported("SMTPUTF8", why)
-            parameters["SMTPUTF8"] = None
-        for extension, keyword, value in envelope.parameters:
-            if extension not in extensions:
-                raise self._not_supported(extension, f"{keyword} needs")
-            parameters[keyword] = value
-        return parameters
-
-    def _check_size(self, size: int, extensions: Extensions) -> None:
-        if extensions.size is not None and size > extensions.size:
-            self._unsupported = True
-            msg = (
-                f"the message of {size} octets exceeds the {extensions.size} that "
-                "the server takes (SIZE)"
-            )
-            raise NotSupported(msg, extension="SIZE")
-
-    def _check_7bit(self, octets: bytes, extensions: Extensions) -> None:
-        if not octets.isascii() and "8BITMIME" not in extensions:
-            raise self._not_supported("8BITMIME", "an octet above 127 needs")
-
-    def _not_supported(self, extension: str, why: str) -> NotSupported:
-        self._unsupported = True
-        return _not_offered(extension, why)
+            raise lacking
+        if envelope.preferred:
+            self.left_out = needs.left_out(envelope, self._content, session)
 
     # How the mail data are said
 
     def _chunks(self, extensions: Extensions) -> bool:
-        """Choose BDAT: to fly eagerly, or for a stream, which may be stopped."""
-        return "CHUNKING" in extensions and (self._eager or self._content.is_stream)
+        """Choose BDAT: to fly eagerly, for a stream to be stopped, or for binary."""
+        content = self._content
+        return "CHUNKING" in extensions and (
+            self._eager or content.is_stream or content.is_binary
+        )
 
     def _say_data(self, session: Session) -> Commands:
         yield _DATA
@@ -311,8 +277,12 @@ class Transaction:
         size = 0
         while block := (yield Fetch(Stage.CONTENT, self._content.read)):
             size += len(block)
-            self._check_size(size, extensions)
-            self._check_7bit(block, extensions)
+            try:
+                needs.check_size(size, extensions)
+                needs.check_block(block, self._content, extensions)
+            except NotSupported:
+                self._unsupported = True
+                raise
             yield make(block)
 
     # What became of it

@@ -86,5 +86,8 @@ STAGES: Final = {
     Verb.QUIT: Stage.QUIT,
 }
 
+#: The verbs whose reply says whether the server knows us.
+AUTHENTICATING: Final = frozenset({Verb.AUTH, Verb.RESPONSE})
+
 #: The verbs whose reply says whether the message was taken.
 END_OF_MAIL_DATA: Final = frozenset({Verb.CONTENT, Verb.LAST})

@@ -62,6 +62,8 @@ RCPT_PARAMETERS: Final[Mapping[str, _Parameter]] = {
         rf"(?=.{{1,500}}\Z)(?:[A-Za-z0-9-]+;{_XTEXT}+|(?i:utf-8);[!-<>-~\x80-\U0010ffff]+)",
         507,
     ),
+    # RFC 7293 §3.1
+    "RRVS": _parameter("RRVS", rf"{_RFC3339}(?:;[CRcr])?", 33),
 }
 
 #: An argument: the keyword, the path in its brackets, and the parameters behind it.
