@@ -22,6 +22,7 @@ LAYERS: Final = """
     protocol._addresses
     protocol._reader protocol._extensions protocol._content
     protocol._commands
+    protocol._gateways
     protocol._states
     protocol._events
     protocol._session

@@ -35,7 +35,7 @@ from esmtp_async._receipts import Receipt, SendResult
 from esmtp_async._settings import ClientOptions, Pipelining, resolve
 from esmtp_async._timeouts import Timeouts, check_seconds
 from esmtp_async._transport import Connect, TLSInfo
-from esmtp_async.protocol._commands import Command, Expn, Noop, Vrfy
+from esmtp_async.protocol._commands import Command, Expn, Help, Noop, Vrfy
 from esmtp_async.protocol._exceptions import (
     ConnectionLost,
     InvalidInput,
@@ -46,6 +46,7 @@ from esmtp_async.protocol._exceptions import (
 )
 from esmtp_async.protocol._exchange import Inquiry
 from esmtp_async.protocol._extensions import Extensions
+from esmtp_async.protocol._gateways import Attributes, Etrn
 from esmtp_async.protocol._outcomes import RecipientResult, Stage
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._sasl import Mechanism
@@ -104,6 +105,7 @@ class SMTPClient:
     in how much time, over the whole client. `pipelining` is
     `"conformant"` (RFC 2920), `"off"`, or `"eager"`: small messages in one
     round trip where CHUNKING is offered, past the letter of RFC 3030 §2.
+    `xclient` are attributes of the client that a gateway speaks for (XCLIENT).
     `on_event` is called with every `Event`, from the task that causes it.
 
     Raises `InvalidInput` where an argument makes no sense.
@@ -130,6 +132,7 @@ class SMTPClient:
         max_idle: float = 45.0,
         max_age: float | None = None,
         rate_limit: RateLimit | None = None,
+        xclient: Attributes | None = None,
         pipelining: Pipelining | str = Pipelining.CONFORMANT,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
@@ -150,6 +153,7 @@ class SMTPClient:
             max_idle=max_idle,
             max_age=max_age,
             rate_limit=rate_limit,
+            xclient=xclient,
             pipelining=pipelining,
             on_event=on_event,
         )
@@ -349,6 +353,17 @@ class SMTPClient:
     async def verify(self, address: str) -> Reply:
         """Say VRFY; give the reply, whatever it says (RFC 5321 §4.1.1.6)."""
         return await self._inquire(Vrfy(address))
+
+    async def help(self, topic: str = "") -> Reply:
+        """Say HELP; give the reply, whatever it says (RFC 5321 §4.1.1.8)."""
+        return await self._inquire(Help(topic))
+
+    async def etrn(self, node: str) -> Reply:
+        """Ask for the mail that waits for a host; give the reply (RFC 1985).
+
+        `node` is its name, `@domain` for all below a domain, or `#queue`.
+        """
+        return await self._inquire(Etrn(node))
 
     async def expand(self, name: str) -> Reply:
         """Say EXPN; give the reply, whatever it says (RFC 5321 §4.1.1.7)."""

@@ -125,6 +125,7 @@ class Dialer:
             host=settings.server_hostname,
             port=settings.endpoint.port,
             peer_certificate=b"" if tls is None else tls.peer_certificate,
+            xclient=settings.xclient,
         )
         session = Session(
             opening,

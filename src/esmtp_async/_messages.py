@@ -170,7 +170,8 @@ async def prepare(
         _known(header, "sender").sender if sender is None else sender,
         _known(header, "recipients").recipients if recipients is None else recipients,
         () if options is NO_OPTIONS else _asked_for(options, octets, named),
-        options.preferred,
+        forwarded=options.forwarded,
+        preferred=options.preferred,
     )
     return Outgoing(envelope, octets, named, generator, options.form)
 

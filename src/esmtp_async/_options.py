@@ -10,13 +10,14 @@ from typing import Any, Final, Literal
 from esmtp_async._mime import Body
 from esmtp_async.protocol import _parameters
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
+from esmtp_async.protocol._gateways import Attributes
 from esmtp_async.protocol._parameters import DeliverBy, Parameter
 
 #: The extensions that a message can do without.
 _PREFERABLE: Final = frozenset(
     {
         *("AUTH", "BINARYMIME", "DELIVERBY", "DSN"),
-        *("FUTURERELEASE", "MT-PRIORITY", "RRVS"),
+        *("FUTURERELEASE", "MT-PRIORITY", "RRVS", "XFORWARD"),
     }
 )
 
@@ -62,6 +63,10 @@ class SendOptions:
     #: Who submitted it: a mailbox, or `""` for nobody known. Needs AUTH, and to be
     #: authenticated (RFC 4954 §5).
     auth: str | None = None
+    #: What a gateway tells the server's log of where the message came from: NAME, ADDR,
+    #: PORT, PROTO, HELO, IDENT, SOURCE; None where it is not known. Needs XFORWARD
+    #: (Postfix), and that the server trusts us.
+    xforward: Attributes | None = None
     #: The form of the mail data: `"7BIT"`, `"8BITMIME"` (never encoded anew for a
     #: server without it) or `"BINARYMIME"` (attachments without base64; octets go
     #: out with their line ends untouched). The server's offer decides unless given.
@@ -72,6 +77,8 @@ class SendOptions:
     x_mailer: str | None = None
     #: The parameters of MAIL that these come to, but for an ENVID by the Message-ID.
     parameters: tuple[Parameter, ...] = field(init=False, repr=False, compare=False)
+    #: What `xforward` comes to.
+    forwarded: tuple[Parameter, ...] = field(init=False, repr=False, compare=False)
     #: What `prefer` names, in upper case.
     preferred: frozenset[str] = field(init=False, repr=False, compare=False)
     #: The form that `body` asks for.
@@ -95,6 +102,10 @@ class SendOptions:
         if self.require_tls:
             parameters.append(_parameters.require_tls())
         object.__setattr__(self, "parameters", tuple(parameters))
+        forwarded = (
+            () if self.xforward is None else _parameters.forwarded(self.xforward)
+        )
+        object.__setattr__(self, "forwarded", forwarded)
         form = None if self.body is None else _form(self.body)
         object.__setattr__(self, "form", form)
         object.__setattr__(self, "preferred", _preferred(self.prefer))

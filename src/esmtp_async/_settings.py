@@ -24,6 +24,7 @@ from esmtp_async._transport import Connect
 from esmtp_async.protocol._addresses import domain_or_literal
 from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.protocol._exchange import StartTLSPolicy
+from esmtp_async.protocol._gateways import Attributes, checked
 from esmtp_async.protocol._sasl import Login, Mechanism, Plain, Secret
 from esmtp_async.protocol._scram import Scram, Unavailable
 
@@ -58,6 +59,7 @@ class ClientOptions(TypedDict, total=False):
     max_idle: float
     max_age: float | None
     rate_limit: RateLimit | None
+    xclient: Attributes | None
     pipelining: Pipelining | str
     on_event: Callable[[Event], None] | None
 
@@ -78,6 +80,7 @@ class Settings:
     timeouts: Timeouts
     limits: PoolLimits
     rate_limit: RateLimit | None
+    xclient: Attributes | None
     pipelining: Pipelining
     on_event: Callable[[Event], None] | None
 
@@ -129,6 +132,7 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
     name = options.get("client_hostname")
     certified = options.get("server_hostname")
     local = options.get("local_address")
+    xclient = options.get("xclient")
     return Settings(
         endpoint=endpoint,
         security=security,
@@ -145,6 +149,7 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
         timeouts=_timeouts(options.get("timeouts")),
         limits=_limits(options),
         rate_limit=options.get("rate_limit"),
+        xclient=None if xclient is None else checked(xclient),
         pipelining=_member(Pipelining, "pipelining", options.get("pipelining"))
         or Pipelining.CONFORMANT,
         on_event=options.get("on_event"),

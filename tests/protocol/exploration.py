@@ -49,6 +49,7 @@ _OCTETS: Final = {verb: len(command.wire) for verb, command in COMMANDS.items()}
 _CODES: Final = {
     (Verb.CONNECT, Severity.COMPLETION): 220,
     (Verb.STARTTLS, Severity.COMPLETION): 220,
+    (Verb.XCLIENT, Severity.COMPLETION): 220,
     (Verb.AUTH, Severity.COMPLETION): 235,
     (Verb.AUTH, Severity.INTERMEDIATE): 334,
     (Verb.RESPONSE, Severity.COMPLETION): 235,

@@ -95,6 +95,7 @@ class Server:
         return (
             self._at_any_time(place, verb)
             or self._opening(place, verb)
+            or self._relaying(place, verb)
             or self._transaction(place, verb)
         )
 
@@ -114,6 +115,17 @@ class Server:
                 # Between chunks nobody has use for them, save for NOOP.
                 chunks = place.phase == "chunks" and verb is not Verb.NOOP
                 return _NONE if chunks else _yes(place) | _no(place)
+            case _:
+                return _NONE
+
+    @staticmethod
+    def _relaying(place: Place, verb: Verb) -> Answers:
+        """RFC 1985 §5 and Postfix: between transactions."""
+        match place.phase, verb:
+            case "idle", Verb.ETRN | Verb.XFORWARD:
+                return _yes(IDLE) | _no(IDLE)
+            case "idle", Verb.XCLIENT:
+                return _yes(GREETED) | _no(IDLE)
             case _:
                 return _NONE
 

@@ -15,6 +15,7 @@ from esmtp_async.protocol import (
     Content,
     Data,
     Ehlo,
+    Etrn,
     Expn,
     Help,
     Mail,
@@ -31,6 +32,8 @@ from esmtp_async.protocol import (
     State,
     Verb,
     Vrfy,
+    Xclient,
+    Xforward,
 )
 
 #: What the server offers in these sessions.
@@ -68,6 +71,9 @@ COMMANDS: Final[Mapping[Verb, Command]] = {
     Verb.VRFY: Vrfy("bob"),
     Verb.EXPN: Expn("staff"),
     Verb.HELP: Help(),
+    Verb.ETRN: Etrn("example.test"),
+    Verb.XCLIENT: Xclient({"NAME": "host.example.test"}),
+    Verb.XFORWARD: Xforward({"NAME": "host.example.test"}),
     Verb.QUIT: Quit(),
 }
 

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from esmtp_async.protocol import (
     Auth,
     Bdat,
+    Burl,
     Command,
     Connect,
     Content,
     Data,
     Ehlo,
+    Etrn,
     Expn,
     ForwardPath,
     Helo,
@@ -34,6 +36,8 @@ from esmtp_async.protocol import (
     StartTLS,
     Verb,
     Vrfy,
+    Xclient,
+    Xforward,
 )
 from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.protocol._verbs import (
@@ -100,6 +104,33 @@ LINES: list[tuple[Command, Verb, bytes, str | None]] = [
     (Expn("jürgen"), Verb.EXPN, "EXPN jürgen\r\n".encode(), None),
     (Help(), Verb.HELP, b"HELP\r\n", None),
     (Help("MAIL"), Verb.HELP, b"HELP MAIL\r\n", None),
+    (Etrn("example.test"), Verb.ETRN, b"ETRN example.test\r\n", None),
+    (Etrn("@example.test"), Verb.ETRN, b"ETRN @example.test\r\n", None),
+    (Etrn("#slow"), Verb.ETRN, b"ETRN #slow\r\n", None),
+    (
+        Xclient({"name": None, "addr": "192.0.2.1"}),
+        Verb.XCLIENT,
+        b"XCLIENT NAME=[UNAVAILABLE] ADDR=192.0.2.1\r\n",
+        None,
+    ),
+    (
+        Xforward({"HELO": "a b=c", "IDENT": "ü"}),
+        Verb.XFORWARD,
+        b"XFORWARD HELO=a+20b+3Dc IDENT=+C3+BC\r\n",
+        None,
+    ),
+    (
+        Burl("imap://a@x.test/b;uid=1;urlauth=c"),
+        Verb.BDAT,
+        b"BURL imap://a@x.test/b;uid=1;urlauth=c\r\n",
+        "BURL <URL>",
+    ),
+    (
+        Burl("imap://a@x.test/b", last=True),
+        Verb.LAST,
+        b"BURL imap://a@x.test/b LAST\r\n",
+        "BURL <URL> LAST",
+    ),
     (Quit(), Verb.QUIT, b"QUIT\r\n", None),
 ]
 
@@ -129,7 +160,10 @@ def test_there_is_a_line_for_each_verb_and_a_stage() -> None:
         Stage.MAIL: {Verb.MAIL},
         Stage.RCPT: {Verb.RCPT},
         Stage.DATA: {Verb.DATA, Verb.BDAT},
-        Stage.COMMAND: {Verb.NOOP, Verb.VRFY, Verb.EXPN, Verb.HELP},
+        Stage.COMMAND: {
+            *(Verb.NOOP, Verb.VRFY, Verb.EXPN, Verb.HELP),
+            *(Verb.ETRN, Verb.XCLIENT, Verb.XFORWARD),
+        },
         Stage.QUIT: {Verb.QUIT},
     }.items():
         assert {verb for verb in Verb if STAGES[verb] is stage} == verbs
@@ -294,3 +328,51 @@ def test_I9_a_chunk_is_shown_without_its_octets() -> None:
 @pytest.mark.parametrize("command", [command for command, *_ in LINES])
 def test_a_command_holds_its_octets_and_little_else(command: Command) -> None:
     assert not hasattr(command, "__dict__")
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Etrn(""), "names no node"),
+        (lambda: Etrn("a b"), "names no node"),
+        (lambda: Etrn("a\r\nb"), "names no node"),
+        (lambda: Etrn(b"a"), "ETRN is of type bytes"),  # type: ignore[arg-type]
+        (lambda: Etrn("x" * 510), "the line of ETRN exceeds 512"),
+        (lambda: Xclient({}), "XCLIENT"),
+        (lambda: Xclient({"NA ME": "x"}), "attribute 'NA ME' is not named by letters"),
+        (lambda: Xclient({"NAME": ""}), "attribute NAME is empty"),
+        (lambda: Xforward({"NAME": "a\r\nb"}), "attribute NAME is empty or holds"),
+        (lambda: Xforward({"NAME": 5}), "attribute NAME is of type int"),  # type: ignore[dict-item]
+        (lambda: Xforward({5: "x"}), "name of an attribute is of type int"),  # type: ignore[dict-item]
+        (lambda: Xforward(["NAME"]), "the attributes is of type list"),  # type: ignore[arg-type]
+        (lambda: Xforward({"NAME": "x" * 500}), "XFORWARD exceeds 512"),
+        (lambda: Burl("mailbox"), "no absolute URI"),
+        (lambda: Burl("imap://a b"), "no absolute URI"),
+        (lambda: Burl("imap://ü"), "no absolute URI"),
+        (lambda: Burl("imap://a\r\n"), "no absolute URI"),
+        (lambda: Burl(f"imap://{'x' * 500}"), "the line of BURL exceeds 512"),
+        (lambda: Burl(5), "the URL is of type int"),  # type: ignore[arg-type]
+    ],
+)
+def test_I7_commands_of_relays_are_checked(
+    make: Callable[[], Command], told: str
+) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        make()
+
+
+def test_xforward_takes_as_many_lines_as_it_needs() -> None:
+    attributes = dict.fromkeys(("NAME", "HELO", "IDENT"), "x" * 200)
+    lines = Xforward.lines(attributes)
+    assert [str(line).count("=") for line in lines] == [2, 1]
+    assert all(len(line.wire) <= MAX_COMMAND_LINE for line in lines)
+    told = " ".join(str(line).removeprefix("XFORWARD ") for line in lines)
+    assert told == " ".join(f"{name}={value}" for name, value in attributes.items())
+    assert Xforward.lines({}) == []
+
+
+def test_S1_what_a_url_of_burl_authorizes_is_a_secret() -> None:
+    url = "imap://a@x.test/b;uid=1;urlauth=submit+a:internal:91354a473744909de610943775f92038"
+    command = Burl(url, last=True)
+    assert url not in repr(command)
+    assert url.encode() in command.secrets

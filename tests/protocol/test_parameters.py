@@ -41,7 +41,7 @@ def transaction(
     *asked_for: Parameter, recipient: Recipient | str = "a@x.test", prefer: str = ""
 ) -> Transaction:
     preferred = frozenset(prefer.split())
-    envelope = Envelope.of("s@x.test", [recipient], asked_for, preferred)
+    envelope = Envelope.of("s@x.test", [recipient], asked_for, preferred=preferred)
     return Transaction(envelope, MailData(b"Hi\r\n"))
 
 

@@ -53,6 +53,9 @@ READY                                               RFC 5321 §3.3, §4.1.4
   VRFY        READY          -      READY           READY
   EXPN        READY          -      READY           READY
   HELP        READY          -      READY           READY
+  ETRN        READY          -      READY           READY
+  XCLIENT     GREETED        -      READY           GREETED
+  XFORWARD    READY          -      READY           READY
   QUIT        CLOSED         -      CLOSED          CLOSED
   ~RCPT       INDETERMINATE  -      READY           INDETERMINATE
   ~DATA       -              DATA   READY           DATA
@@ -109,7 +112,7 @@ CLOSED
 """
 
 #: What may be followed by more before it is answered: RFC 2920 §3.1 names RSET,
-#: MAIL, RCPT and the mail data; RFC 3030 §4.2 adds BDAT.
+#: MAIL, RCPT and the mail data; RFC 3030 §4.2 adds BDAT, Postfix XFORWARD.
 GROUPS: Final = {
     Verb.MAIL,
     Verb.RCPT,
@@ -117,12 +120,14 @@ GROUPS: Final = {
     Verb.BDAT,
     Verb.LAST,
     Verb.RSET,
+    Verb.XFORWARD,
 }
 
 #: The one code that will do (RFC 5321 §4.3.2, RFC 3207 §4, RFC 4954 §4).
 EXACT: Final = {
     (Verb.CONNECT, Severity.COMPLETION): 220,
     (Verb.STARTTLS, Severity.COMPLETION): 220,
+    (Verb.XCLIENT, Severity.COMPLETION): 220,
     (Verb.AUTH, Severity.COMPLETION): 235,
     (Verb.AUTH, Severity.INTERMEDIATE): 334,
     (Verb.RESPONSE, Severity.COMPLETION): 235,
@@ -321,7 +326,7 @@ def test_only_one_code_changes_the_transport_or_who_we_are(
 
 
 def test_the_published_table_says_the_same() -> None:
-    assert len(CELLS) == 63
+    assert len(CELLS) == 66
     assert {
         (state, verb, severity): target
         for (state, verb), cell in CELLS.items()

@@ -16,6 +16,7 @@ from esmtp_async.protocol._asks import Compute as Compute
 from esmtp_async.protocol._asks import Fetch as Fetch
 from esmtp_async.protocol._commands import Auth as Auth
 from esmtp_async.protocol._commands import Bdat as Bdat
+from esmtp_async.protocol._commands import Burl as Burl
 from esmtp_async.protocol._commands import Command as Command
 from esmtp_async.protocol._commands import Connect as Connect
 from esmtp_async.protocol._commands import Content as Content
@@ -50,6 +51,10 @@ from esmtp_async.protocol._exchange import OnBehalfOf as OnBehalfOf
 from esmtp_async.protocol._exchange import Opening as Opening
 from esmtp_async.protocol._exchange import StartTLSPolicy as StartTLSPolicy
 from esmtp_async.protocol._extensions import Extensions as Extensions
+from esmtp_async.protocol._gateways import Attributes as Attributes
+from esmtp_async.protocol._gateways import Etrn as Etrn
+from esmtp_async.protocol._gateways import Xclient as Xclient
+from esmtp_async.protocol._gateways import Xforward as Xforward
 from esmtp_async.protocol._outcomes import Outcome as Outcome
 from esmtp_async.protocol._outcomes import RecipientResult as RecipientResult
 from esmtp_async.protocol._outcomes import Stage as Stage

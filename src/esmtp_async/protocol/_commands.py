@@ -52,7 +52,7 @@ class Command:
         return f"<{type(self).__name__} {self}>"
 
 
-def _argument(verb: str, text: str) -> bytes:
+def with_argument(verb: str, text: str) -> bytes:
     """Give `VERB text CRLF` for an argument of printable text."""
     check_type(f"the argument of {verb}", text, str)
     if not _grammar.STRING.fullmatch(text):
@@ -280,6 +280,32 @@ class Bdat(Command):
         return self.wire[: self._line_length].decode("ascii")
 
 
+class Burl(Command):
+    """BURL: mail data that the server fetches from a URL (RFC 4468 §3).
+
+    It stands where BDAT could, and with `last` it is the end of the mail data.
+    """
+
+    __slots__ = ("secrets", "verb")
+
+    def __init__(self, url: str, *, last: bool = False) -> None:
+        check_type("the URL", url, str)
+        if not _grammar.URL.fullmatch(url):
+            msg = "the argument of BURL is no absolute URI in ASCII (RFC 4468)"
+            raise InvalidInput(msg)
+        self.verb: Verb = verbs.LAST if last else verbs.BDAT
+        # It authorizes whoever has it to read a mailbox (RFC 4467 §3).
+        self.secrets: tuple[bytes, ...] = (url.encode(),)
+        super().__init__(f"BURL {url}{' LAST' if last else ''}\r\n".encode())
+        if len(self.wire) > MAX_COMMAND_LINE:
+            msg = f"the line of BURL exceeds {MAX_COMMAND_LINE} octets"
+            raise InvalidInput(msg)
+
+    def __str__(self) -> str:
+        """Give the line without the URL."""
+        return f"BURL <URL>{' LAST' if self.verb is verbs.LAST else ''}"
+
+
 class Rset(Command):
     """RSET: forget the transaction (RFC 5321 §4.1.1.5)."""
 
@@ -307,7 +333,7 @@ class Vrfy(Command):
     verb = Verb.VRFY
 
     def __init__(self, string: str) -> None:
-        super().__init__(_argument("VRFY", string))
+        super().__init__(with_argument("VRFY", string))
 
 
 class Expn(Command):
@@ -317,7 +343,7 @@ class Expn(Command):
     verb = Verb.EXPN
 
     def __init__(self, string: str) -> None:
-        super().__init__(_argument("EXPN", string))
+        super().__init__(with_argument("EXPN", string))
 
 
 class Help(Command):
@@ -327,7 +353,7 @@ class Help(Command):
     verb = Verb.HELP
 
     def __init__(self, string: str = "") -> None:
-        super().__init__(_argument("HELP", string) if string else b"HELP\r\n")
+        super().__init__(with_argument("HELP", string) if string else b"HELP\r\n")
 
 
 class Quit(Command):

@@ -61,6 +61,8 @@ class Envelope(NamedTuple):
     recipients: tuple[Recipient, ...]
     #: Parameters of MAIL that the caller asked for.
     parameters: tuple[Parameter, ...] = ()
+    #: What XFORWARD tells of where it comes from.
+    forwarded: tuple[Parameter, ...] = ()
     #: Extensions whose parameters are left out where a server cannot serve them.
     preferred: frozenset[str] = frozenset()
 
@@ -70,6 +72,8 @@ class Envelope(NamedTuple):
         sender: str,
         recipients: str | Recipient | Iterable[str | Recipient],
         parameters: tuple[Parameter, ...] = (),
+        *,
+        forwarded: tuple[Parameter, ...] = (),
         preferred: frozenset[str] = frozenset(),
     ) -> Envelope:
         """Make an envelope of addresses; a path given twice is kept once.
@@ -93,7 +97,9 @@ class Envelope(NamedTuple):
         if not unique:
             msg = "there is no recipient"
             raise InvalidInput(msg)
-        return cls(reverse_path, tuple(unique.values()), parameters, preferred)
+        return cls(
+            reverse_path, tuple(unique.values()), parameters, forwarded, preferred
+        )
 
 
 @lru_cache(maxsize=1024)  # whoever gets mail mostly gets more

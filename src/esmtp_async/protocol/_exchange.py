@@ -22,9 +22,11 @@ from esmtp_async.protocol._exceptions import (
     GreetingRefused,
     HelloRefused,
     NotDelivered,
+    NotSupported,
     Refused,
     TLSFailed,
 )
+from esmtp_async.protocol._gateways import Attributes, Xclient
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._replies import Reply, Severity
 from esmtp_async.protocol._sasl import (
@@ -67,7 +69,7 @@ class Exchange(Protocol):
 
 
 class Inquiry:
-    """One command and its reply: NOOP, VRFY, EXPN, HELP, RSET, QUIT."""
+    """One command and its reply: NOOP, VRFY, EXPN, HELP, ETRN, RSET, QUIT."""
 
     def __init__(self, command: Command) -> None:
         self._command = command
@@ -103,6 +105,7 @@ _REFUSALS: Final[dict[Verb, tuple[type[Refused], str | None]]] = {
     Verb.HELLO: (HelloRefused, None),
     Verb.AUTH: (AuthenticationFailed, "AUTH"),
     Verb.RESPONSE: (AuthenticationFailed, "AUTH"),
+    Verb.XCLIENT: (Refused, "XCLIENT"),
 }
 
 
@@ -133,7 +136,8 @@ class Opening:
     or a unix socket. `mechanisms` are held against the offer in their order,
     and the first that is offered is used; another one only where the server
     refuses the mechanism itself, and only one that is not weaker. `host`, `port` and
-    `peer_certificate` (DER) are what mechanisms are told of the server.
+    `peer_certificate` (DER) are what mechanisms are told of the server. `xclient` are
+    attributes of the client that the server shall take us for.
     """
 
     def __init__(
@@ -148,7 +152,9 @@ class Opening:
         host: str = "",
         port: int = 0,
         peer_certificate: bytes = b"",
+        xclient: Attributes | None = None,
     ) -> None:
+        self._xclient = None if xclient is None else Xclient(xclient)
         self._hello: Command = (Lhlo if lmtp else Ehlo)(client_hostname)
         # HELO brings no extension, so it can only do where none is needed.
         self._fallback = (
@@ -186,6 +192,8 @@ class Opening:
         yield from self._introduce()
         if self._starttls is not StartTLSPolicy.NEVER:
             yield from self._secure_channel(session)
+        if self._xclient is not None:
+            yield from self._stand_for_another(session, self._xclient)
         if self._authenticates:
             yield from self._authenticate(session)
 
@@ -213,6 +221,15 @@ class Opening:
                 "TLS from the first octet on port 465: security='tls'"
             )
             raise TLSFailed(msg, stage=Stage.STARTTLS)
+
+    def _stand_for_another(self, session: Session, xclient: Xclient) -> Commands:
+        if "XCLIENT" not in session.extensions:
+            msg = "xclient needs XCLIENT, which the server does not offer us"
+            raise NotSupported(msg, extension="XCLIENT", stage=Stage.COMMAND)
+        yield xclient
+        if self._reply.refused:
+            self._raise_refusal()
+        yield from self._introduce()
 
     def _authenticate(self, session: Session) -> Commands:
         if not (self._secure or self._allow_plaintext_auth):

@@ -78,14 +78,23 @@ ADDR_TYPE = re.compile(r"[A-Za-z0-9-]+")
 #                                     (RFC 2852 §4, RFC 4865 §3)
 SECONDS = re.compile(r"[0-9]{1,9}")
 
+# "@" and "#" name a domain with all below it, and a queue  (RFC 1985 §5.3)
+NODE = re.compile(r"[@#]?[!-~]+")
+
+# attribute-name "=" attribute-value of XCLIENT and XFORWARD (Postfix)
+ATTRIBUTE = re.compile(r"[A-Z]+")
+
+# absolute-URI, as much of its grammar as a command needs  (RFC 4468 §3.2)
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
+
 # xchar = %d33-42 / %d44-60 / %d62-126; hexchar = "+" 2(%d48-57 / %d65-70)
 #                                                       (RFC 3461 §4)
 _NOT_XCHAR = re.compile(rb"[^!-*,-<>-~]")
 
 
 def xtext(value: str) -> str:
-    """Encode ASCII text so that it fits where only xchars may stand (RFC 3461 §4)."""
-    octets = value.encode("ascii")
+    """Encode text so that it fits where only xchars may stand (RFC 3461 §4)."""
+    octets = value.encode()
     return _NOT_XCHAR.sub(lambda match: b"+%02X" % match[0][0], octets).decode("ascii")
 
 

@@ -53,7 +53,7 @@ def served(
 
 def left_out(envelope: Envelope, content: MailData, session: Session) -> frozenset[str]:
     """Name the extensions that are preferred, and cannot serve what is asked for."""
-    asked_for = [*envelope.parameters]
+    asked_for = [*envelope.parameters, *envelope.forwarded]
     for recipient in envelope.recipients:
         asked_for += recipient.parameters
     unserved = {p.extension for p in asked_for if p.unmet(session) is not None}

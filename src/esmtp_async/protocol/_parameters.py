@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from esmtp_async.protocol import _grammar
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
+from esmtp_async.protocol._gateways import Attributes, checked
 from esmtp_async.protocol._session import Session
 
 #: RFC 3461 §4.2 and §4.4: of the encoded original recipient, of the identifier.
@@ -269,6 +270,23 @@ def rrvs(value: datetime, action: str | None = None) -> Parameter:
         word = _word("rrvs_action", action, _RRVS_ACTIONS, "RFC 7293 section 3.1")
         since = f"{since};{word}"
     return Parameter("RRVS", "RRVS", since)
+
+
+# XFORWARD (Postfix), which says by a command what belongs to the next message
+
+
+def forwarded(attributes: Attributes) -> tuple[Parameter, ...]:
+    """Make what XFORWARD tells of where the message comes from, by attribute."""
+    return tuple(
+        Parameter("XFORWARD", name, value, partial(_check_attribute, name))
+        for name, value in checked(attributes).items()
+    )
+
+
+def _check_attribute(name: str, session: Session) -> str | None:
+    if name in session.extensions["XFORWARD"].upper().split():
+        return None
+    return f"the server takes no attribute {name} (XFORWARD)"
 
 
 # The words, numbers and times in them

@@ -50,7 +50,12 @@ from esmtp_async.protocol._states import (
     TRANSITIONS,
     State,
 )
-from esmtp_async.protocol._verbs import AUTHENTICATING, END_OF_MAIL_DATA, Verb
+from esmtp_async.protocol._verbs import (
+    AUTHENTICATING,
+    END_OF_MAIL_DATA,
+    INTRODUCING,
+    Verb,
+)
 
 #: Commands that may be on their way at once. Their replies fit any socket's
 #: buffer, so a client that only writes cannot block a server that only writes
@@ -268,10 +273,9 @@ class Session:
         if self._reader.holds_octets:
             self._violate("octets came in clear text before the TLS handshake")
         self._reader = self._new_reader()
-        self._extensions = Extensions()
-        self._pipelining = False
+        self._forget()
         self._state = self._projected = states.GREETED
-        self.tls, self.authenticated = True, False
+        self.tls = True
         self.may_continue = True
 
     def abort(self) -> None:
@@ -323,16 +327,8 @@ class Session:
         if after is states.TLS and self._reader.holds_octets:
             # Read on under TLS they would pass for protected ones (RFC 3207 §6).
             self._violate("octets follow the reply to STARTTLS in clear text")
-        if verb is verbs.HELLO and not reply.refused:
-            extended = not isinstance(command, Helo)
-            self._extensions = (
-                Extensions.from_reply(reply) if extended else Extensions()
-            )
-            self._pipelining = (
-                self._allow_pipelining and "PIPELINING" in self._extensions
-            )
-        elif verb in AUTHENTICATING and reply.code == AUTHENTICATED:
-            self.authenticated = True
+        if verb in INTRODUCING:
+            self._learn(command, reply)
         if verb is verbs.RCPT and after is states.RCPT and not reply.refused:
             self._accepted += 1
         elif after is states.READY or (verb is verbs.MAIL and after is states.MAIL):
@@ -350,6 +346,26 @@ class Session:
         # RSET leads to READY from wherever it may be said: nothing behind it changes.
         if after is not PROJECTION[before, verb] and ahead is not verbs.RSET:
             self._project()
+
+    def _learn(self, command: Command, reply: Reply) -> None:
+        """Note what the server offers now, and to whom."""
+        if self._state is states.GREETED:
+            self._forget()
+        elif command.verb in AUTHENTICATING:
+            self.authenticated |= reply.code == AUTHENTICATED
+        elif command.verb is verbs.HELLO and not reply.refused:
+            extended = not isinstance(command, Helo)
+            self._extensions = (
+                Extensions.from_reply(reply) if extended else Extensions()
+            )
+            self._pipelining = (
+                self._allow_pipelining and "PIPELINING" in self._extensions
+            )
+
+    def _forget(self) -> None:
+        """Forget what was offered, and to whom: the server has just greeted."""
+        self._extensions = Extensions()
+        self._pipelining = self.authenticated = False
 
     def _project(self) -> None:
         """Project anew, after an answer that was not the good one."""

@@ -136,6 +136,10 @@ ROWS: Final = (
     Row(Verb.VRFY,     _in("GREETED READY MAIL RCPT INDETERMINATE"), STAY,    NEVER, STAY,    ALONE),
     Row(Verb.EXPN,     _in("GREETED READY MAIL RCPT INDETERMINATE"), STAY,    NEVER, STAY,    ALONE),
     Row(Verb.HELP,     _in("GREETED READY MAIL RCPT INDETERMINATE"), STAY,    NEVER, STAY,    ALONE),
+    Row(Verb.ETRN,     _in("READY"),                                 STAY,    NEVER, STAY,    ALONE),
+    # What comes behind 220 comes from another client, who is to be greeted.
+    Row(Verb.XCLIENT,  _in("READY"),                                 GREETED, NEVER, STAY,    ALONE),
+    Row(Verb.XFORWARD, _in("READY"),                                 STAY,    NEVER, STAY,    GROUP),
     Row(Verb.QUIT,     _in("GREETED REFUSED READY MAIL RCPT BDAT INDETERMINATE"),
                                                                      CLOSED,  NEVER, CLOSED,  ALONE),
     # A forward-path taken although its MAIL was refused leaves the server with
@@ -156,7 +160,7 @@ Transitions = Mapping[tuple[State, Verb, Severity], State]
 AUTHENTICATED: Final = 235
 
 #: The code that alone will do where one changes the transport or who we are
-#: (RFC 5321 §4.3.2, RFC 3207 §4, RFC 4954 §4).
+#: (RFC 5321 §4.3.2, RFC 3207 §4, RFC 4954 §4; Postfix's XCLIENT).
 EXACT_CODES: Final = {
     (Verb.CONNECT, Severity.COMPLETION): 220,
     (Verb.STARTTLS, Severity.COMPLETION): 220,
@@ -165,6 +169,7 @@ EXACT_CODES: Final = {
     (Verb.RESPONSE, Severity.COMPLETION): AUTHENTICATED,
     (Verb.RESPONSE, Severity.INTERMEDIATE): 334,
     (Verb.DATA, Severity.INTERMEDIATE): 354,
+    (Verb.XCLIENT, Severity.COMPLETION): 220,
 }
 
 #: The verbs that have some.

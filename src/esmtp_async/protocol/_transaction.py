@@ -21,6 +21,7 @@ from esmtp_async.protocol._commands import (
     Content,
     Data,
     Mail,
+    Parameters,
     Rcpt,
     Rset,
 )
@@ -29,7 +30,9 @@ from esmtp_async.protocol._envelope import Envelope
 from esmtp_async.protocol._exceptions import NotSupported
 from esmtp_async.protocol._exchange import Commands
 from esmtp_async.protocol._extensions import Extensions
+from esmtp_async.protocol._gateways import Xforward
 from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
+from esmtp_async.protocol._parameters import Parameter
 from esmtp_async.protocol._replies import EnhancedStatus, Reply
 from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._verbs import END_OF_MAIL_DATA, STAGES
@@ -97,23 +100,26 @@ class Transaction:
         extensions = session.extensions
         self._lmtp = session.lmtp
         self._select(session)
+        forwarded: list[Xforward] = []
         try:
             mail_parameters = needs.mail_parameters(
                 self.envelope, self._asked, self._content, session
             )
+            if self.envelope.forwarded:
+                served = self._served(self.envelope.forwarded, session)
+                forwarded = Xforward.lines(served)
         except NotSupported:
             self._unsupported = True
             raise
         if session.projected is not states.READY:
             yield _RSET
+        yield from forwarded
         yield Mail(self.envelope.reverse_path, mail_parameters)
         for index in self._asked:
             recipient = self.envelope.recipients[index]
             parameters = None
             if recipient.parameters:
-                parameters = needs.served(
-                    recipient.parameters, session, self.envelope.preferred
-                )
+                parameters = self._served(recipient.parameters, session)
             yield Rcpt(recipient.path, parameters)
         if self._all_or_nothing:
             yield WAIT
@@ -140,6 +146,8 @@ class Transaction:
             self._final.append(reply)
         elif not refused:
             return
+        elif verb is verbs.XFORWARD:
+            self.left_out |= {"XFORWARD"}  # it is but for the server's log
         elif verb is verbs.MAIL:
             self._mail = (reply, stage)
         elif self._data is None:
@@ -203,6 +211,11 @@ class Transaction:
             for index, reply in self._replies.items()
             if reply.refused and self._too_many(index, reply)
         )
+
+    def _served(
+        self, parameters: tuple[Parameter, ...], session: Session
+    ) -> Parameters:
+        return needs.served(parameters, session, self.envelope.preferred)
 
     def _select(self, session: Session) -> None:
         """Ask for the recipients that the server's extensions can serve."""

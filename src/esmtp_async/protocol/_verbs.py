@@ -37,6 +37,9 @@ class Verb(Enum):
     VRFY = "VRFY"
     EXPN = "EXPN"
     HELP = "HELP"
+    ETRN = "ETRN"
+    XCLIENT = "XCLIENT"
+    XFORWARD = "XFORWARD"
     QUIT = "QUIT"
 
     if not TYPE_CHECKING:
@@ -62,6 +65,9 @@ class Verb(Enum):
     VRFY,
     EXPN,
     HELP,
+    ETRN,
+    XCLIENT,
+    XFORWARD,
     QUIT,
 ) = Verb
 
@@ -83,11 +89,17 @@ STAGES: Final = {
     Verb.VRFY: Stage.COMMAND,
     Verb.EXPN: Stage.COMMAND,
     Verb.HELP: Stage.COMMAND,
+    Verb.ETRN: Stage.COMMAND,
+    Verb.XCLIENT: Stage.COMMAND,
+    Verb.XFORWARD: Stage.COMMAND,
     Verb.QUIT: Stage.QUIT,
 }
 
 #: The verbs whose reply says whether the server knows us.
 AUTHENTICATING: Final = frozenset({Verb.AUTH, Verb.RESPONSE})
+
+#: The verbs whose reply says what the server offers, or to whom.
+INTRODUCING: Final = AUTHENTICATING | {Verb.HELLO, Verb.XCLIENT}
 
 #: The verbs whose reply says whether the message was taken.
 END_OF_MAIL_DATA: Final = frozenset({Verb.CONTENT, Verb.LAST})

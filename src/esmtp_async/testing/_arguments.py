@@ -75,6 +75,10 @@ _PARAMETER: Final = re.compile(
 )
 
 
+_ATTRIBUTE: Final = re.compile(rf"(?P<name>[A-Za-z]+)=(?P<value>{_XTEXT}+)")
+_HEXCHAR: Final = re.compile(r"\+([0-9A-F]{2})")
+
+
 class Argument(NamedTuple):
     """A path without its brackets, and its parameters."""
 
@@ -176,6 +180,22 @@ def _read_parameter(
     if not well_formed:
         raise Breach(501, "5.5.4", f"{text} does not follow the grammar of {name}")
     return name, value
+
+
+def read_attributes(verb: str, argument: str, known: str) -> dict[str, str]:
+    """Read what follows XCLIENT or XFORWARD; `known` are the attributes offered.
+
+    Raises:
+        Breach: where it is not what Postfix defines.
+    """
+    attributes: dict[str, str] = {}
+    for word in argument.split(" "):
+        match = _ATTRIBUTE.fullmatch(word)
+        if match is None or match["name"].upper() not in known.upper().split():
+            raise Breach(501, "5.5.4", f"{word} is no attribute of {verb}")
+        octets = _HEXCHAR.sub(lambda hexchar: chr(int(hexchar[1], 16)), match["value"])
+        attributes[match["name"].upper()] = octets.encode("latin-1").decode()
+    return attributes
 
 
 def check_declared_size(parameters: Parameters, limit: int) -> None:

@@ -7,8 +7,8 @@ given, and keeps the record.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from esmtp_async.protocol._replies import printable
@@ -31,7 +31,7 @@ MAX_LINE: Final = 512
 _LAST_IN_GROUP: Final = frozenset(
     {
         *("EHLO", "HELO", "LHLO", "STARTTLS", "AUTH", "RESPONSE", "DATA"),
-        *("NOOP", "VRFY", "EXPN", "HELP", "QUIT"),
+        *("NOOP", "VRFY", "EXPN", "HELP", "ETRN", "XCLIENT", "QUIT"),
     }
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -54,6 +54,8 @@ class Client:
     username: str | None = None
     #: Whether TLS is up.
     tls: bool = False
+    #: Whom it stands for, as XCLIENT told.
+    xclient: Mapping[str, str] = field(default_factory=dict)
 
     def secured(self) -> None:
         """Forget everything but that TLS is up now (RFC 3207 §4.2)."""

@@ -20,6 +20,7 @@ from esmtp_async.testing._answers import (
     expect_no_argument,
     refuse,
 )
+from esmtp_async.testing._arguments import read_attributes
 from esmtp_async.testing._authentication import Authentication
 from esmtp_async.testing._dialogue import Client, Dialogue
 from esmtp_async.testing._rules import RuleBook
@@ -79,6 +80,7 @@ class Conversation:
             "RCPT": transactions.rcpt,
             "DATA": transactions.data,
             "BDAT": transactions.bdat,
+            "XCLIENT": self._xclient,
             "QUIT": self._quit,
         }
         self._acts: dict[str, Callable[[str], Answer]] = {
@@ -87,6 +89,8 @@ class Conversation:
             "VRFY": self._vrfy,
             "EXPN": self._expn,
             "HELP": self._help,
+            "ETRN": self._etrn,
+            "XFORWARD": self._xforward,
         }
 
     async def hold(self) -> None:
@@ -219,6 +223,36 @@ class Conversation:
         if self._settings.users and not self._client.tls:
             raise Breach(538, "5.7.11", "authentication needs TLS")
         raise Breach(502, "5.5.1", "AUTH is not offered")
+
+    async def _xclient(self, argument: str) -> None:
+        def agree() -> Answer:
+            self._client.xclient = self._read_attributes("XCLIENT", argument)
+            return Answer(220, "", f"{self._settings.hostname} ESMTP ready")
+
+        said = await self._answer("XCLIENT", argument, agree)
+        if said.startswith(b"220"):
+            self._client.introduced = False
+            self._client.username = None
+            self._dialogue.offered = {}
+
+    def _xforward(self, argument: str) -> Answer:
+        self._transactions.forwarded |= self._read_attributes("XFORWARD", argument)
+        return Answer(250, "2.0.0", "ok")
+
+    def _read_attributes(self, verb: str, argument: str) -> dict[str, str]:
+        self._check_between(verb)
+        return read_attributes(verb, argument, self._dialogue.offered[verb])
+
+    def _etrn(self, argument: str) -> Answer:
+        self._check_between("ETRN")
+        expect_argument(argument)
+        return Answer(250, "2.0.0", "queuing started")
+
+    def _check_between(self, verb: str) -> None:
+        if verb not in self._dialogue.offered:
+            raise Breach(502, "5.5.1", f"{verb} is not offered")
+        if self._transactions.is_open:
+            raise Breach(503, "5.5.1", f"{verb} within a mail transaction")
 
     async def _quit(self, argument: str) -> None:
         def leave() -> Answer:

@@ -49,6 +49,9 @@ class StoredMessage:
     #: Which connection to the server it came on, counted from 1.
     connection: int
     via: Literal["DATA", "BDAT"]
+    #: What XCLIENT and XFORWARD told of where it comes from.
+    xclient: Mapping[str, str] = field(default_factory=dict)
+    xforward: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def message(self) -> EmailMessage:

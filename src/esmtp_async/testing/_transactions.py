@@ -77,6 +77,8 @@ class Transactions:
         self._transaction: _Transaction | None = None
         # The verbs the client has sent for it, accepted or not.
         self._tried: set[str] = set()
+        #: What XFORWARD told of where the next message comes from.
+        self.forwarded: dict[str, str] = {}
         #: Whether a BDAT has failed, so that only RSET helps (RFC 3030 §2).
         self.indeterminate = False
 
@@ -254,6 +256,8 @@ class Transactions:
                 tls=self._client.tls,
                 connection=self._client.number,
                 via=via,
+                xclient=self._client.xclient,
+                xforward=self.forwarded,
             )
             paths = (message.reverse_path, *(recipient.path for recipient in group))
             argument = " ".join(f"<{path}>" for path in paths)
