@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esmtp_async.protocol import (
+    Attributes,
     Auth,
     Bdat,
     Burl,
@@ -362,7 +363,7 @@ def test_I7_commands_of_relays_are_checked(
 
 
 def test_xforward_takes_as_many_lines_as_it_needs() -> None:
-    attributes = dict.fromkeys(("NAME", "HELO", "IDENT"), "x" * 200)
+    attributes: Attributes = dict.fromkeys(["NAME", "HELO", "IDENT"], "x" * 200)
     lines = Xforward.lines(attributes)
     assert [str(line).count("=") for line in lines] == [2, 1]
     assert all(len(line.wire) <= MAX_COMMAND_LINE for line in lines)
