@@ -36,8 +36,9 @@ LAYERS: Final = """
     _sockets
     _transport
     _tls
-    _headers
-    _mime
+    _headers _dkim_canonical _dkim_keys
+    _mime _dkim_settings
+    _dkim _dkimpy
     _messages _connection _receipts
     _roster _departures _progress _pace _oauth _gssapi
     _pool
