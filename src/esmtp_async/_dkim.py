@@ -94,15 +94,19 @@ class DkimSigner:
         expires: int | None = None,
         timestamp: bool = True,
     ) -> None:
+        #: The domain that signs, in A-labels, and the name of its key.
+        self.domain, self.selector = domain, selector
         try:
             self._key = signing_key(key)
         finally:
             del key  # from here on no traceback with variables shows it
         self._place = Place(domain, selector)
+        self.domain, self.selector = self._place.domain, self._place.selector
         self._names = FieldNames(headers, oversign)
         self._identity = None if identity is None else self._place.identity(identity)
         header_form, body_form = forms(canonicalization)
-        self._canonicalization = canonicalization
+        #: The forms of header and body that are signed.
+        self.canonicalization = canonicalization
         self._field, self._body = FIELDS[header_form], BODIES[body_form]
         if expires is not None and (type(expires) is not int or expires < 1):
             msg = f"expires {expires!r} is not a whole number of seconds above 0"
@@ -111,22 +115,12 @@ class DkimSigner:
         self._timestamp = timestamp
 
     def __repr__(self) -> str:
-        return f"DkimSigner({self.domain!r}, {self.selector!r}, {self.algorithm})"
+        return f"DkimSigner({self.domain!r}, {self.selector!r})"
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied into anything that is."""
         msg = "a key that signs cannot be pickled"
         raise TypeError(msg)
-
-    @property
-    def domain(self) -> str:
-        """The domain that signs, in A-labels."""
-        return self._place.domain
-
-    @property
-    def selector(self) -> str:
-        """The name of the key."""
-        return self._place.selector
 
     @property
     def algorithm(self) -> str:
@@ -164,7 +158,7 @@ class DkimSigner:
         now = int(time())
         yield "v=1;"
         yield f"a={self.algorithm};"
-        yield f"c={self._canonicalization};"
+        yield f"c={self.canonicalization};"
         yield f"d={self.domain};"
         if self._identity is not None:
             yield f"i={self._identity};"

@@ -28,10 +28,12 @@ class _Key:
 
     def __init__(self, key: str | bytes) -> None:
         try:
-            check_type("key", key, str, bytes)
-            text = key if isinstance(key, str) else key.decode("latin-1")
-            self._secret = Secret(text)
-            del text
+            if not isinstance(key, (str, bytes)):
+                msg = f"key is of type {type(key).__name__}, not str or bytes"
+                raise InvalidInput(msg)
+            self._secret = Secret(
+                key if isinstance(key, str) else key.decode("latin-1")
+            )
         finally:
             del key  # from here on no traceback with variables shows it
 
@@ -103,12 +105,14 @@ class DkimpySigner:
         oversign: Iterable[str] = OVERSIGN,
         canonicalization: str = "relaxed/relaxed",
     ) -> None:
+        self.domain, self.selector = domain, selector
         try:
             _demand("DkimpySigner", "dkim", "nacl")
             self._key = _Key(key)
         finally:
             del key  # from here on no traceback with variables shows it
         self._place = Place(domain, selector)
+        self.domain, self.selector = self._place.domain, self._place.selector
         self._names = FieldNames(headers, oversign)
         self._identity = self._place.identity(
             f"@{self._place.domain}" if identity is None else identity
@@ -119,7 +123,7 @@ class DkimpySigner:
         self.sign(_TRIAL, [])
 
     def __repr__(self) -> str:
-        return f"DkimpySigner({self._place.domain!r}, {self._place.selector!r})"
+        return f"DkimpySigner({self.domain!r}, {self.selector!r})"
 
     def sign(self, header: bytes, body: Iterable[bytes], /) -> bytes:
         """Give the DKIM-Signature field for a message; see `Signer.sign`.
@@ -134,8 +138,8 @@ class DkimpySigner:
             "sign",
             lambda key: dkim.sign(
                 message,
-                self._place.selector.encode(),
-                self._place.domain.encode(),
+                self.selector.encode(),
+                self.domain.encode(),
                 key,
                 identity=self._identity.encode(),
                 canonicalize=tuple(form.encode() for form in self._forms),
@@ -170,6 +174,7 @@ class ArcSealer:
     def __init__(
         self, authserv_id: str, domain: str, selector: str, key: str | bytes
     ) -> None:
+        self.domain, self.selector = domain, selector
         try:
             _demand("ArcSealer", "dkim", "authres")
             self._key = _Key(key)
@@ -178,11 +183,12 @@ class ArcSealer:
         check_type("authserv_id", authserv_id, str)
         self._authserv_id = authserv_id
         self._place = Place(domain, selector)
+        self.domain, self.selector = self._place.domain, self._place.selector
         self._names = FieldNames(HEADERS, OVERSIGN)
         self._key.check_rsa()
 
     def __repr__(self) -> str:
-        return f"ArcSealer({self._authserv_id!r}, {self._place.domain!r})"
+        return f"ArcSealer({self.domain!r}, {self.selector!r})"
 
     def sign(self, header: bytes, body: Iterable[bytes], /) -> bytes:
         """Give the three fields of an ARC set for a message; see `Signer.sign`.
@@ -199,8 +205,8 @@ class ArcSealer:
             "seal",
             lambda key: dkim.arc_sign(
                 message,
-                self._place.selector.encode(),
-                self._place.domain.encode(),
+                self.selector.encode(),
+                self.domain.encode(),
                 key,
                 self._authserv_id.encode(),
                 include_headers=[name.encode() for name in names],

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 import dkim
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,9 +22,32 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import strategies as st
 
+from esmtp_async import DkimSigner
+
 FORMS: Final = ["relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple"]
 
+DOMAIN: Final = "example.org"
+HEADER: Final = b"From: alice@example.org\r\nSubject: Hello\r\nTo: bob@example.net\r\n"
+BODY: Final = b"How are  you?\r\n\r\nAlice\r\n"
+
+Key = RSAPrivateKey | Ed25519PrivateKey | str | bytes
+
 ED25519: Final = Ed25519PrivateKey.from_private_bytes(b"of nobody" + bytes(23))
+
+
+class Options(TypedDict, total=False):
+    """What a signer may be told."""
+
+    identity: str
+    headers: Sequence[str]
+    oversign: Sequence[str]
+    canonicalization: str
+    expires: int
+    timestamp: bool
+
+
+def signer(key: Key = ED25519, **options: Unpack[Options]) -> DkimSigner:
+    return DkimSigner(DOMAIN, "mail", key, **options)
 
 
 @cache
@@ -31,8 +55,10 @@ def rsa_key(bits: int = 2048) -> RSAPrivateKey:
     return generate_private_key(65537, bits)
 
 
-def pem(key: RSAPrivateKey | Ed25519PrivateKey, form: str = "PKCS8") -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat[form], NoEncryption())
+def pem(
+    key: RSAPrivateKey | Ed25519PrivateKey, form: PrivateFormat = PrivateFormat.PKCS8
+) -> bytes:
+    return key.private_bytes(Encoding.PEM, form, NoEncryption())
 
 
 def verifies(message: bytes, records: Mapping[str, str], index: int = 0) -> bool:
@@ -45,6 +71,14 @@ def verifies(message: bytes, records: Mapping[str, str], index: int = 0) -> bool
         return bool(dkim.DKIM(message).verify(idx=index, dnsfunc=look_up))
     except dkim.DKIMException:
         return False
+
+
+def tags(field: bytes) -> dict[str, str]:
+    """Read a signature's tags."""
+    name, _, value = re.sub(rb"\s+", b" ", field).partition(b":")
+    assert name == b"DKIM-Signature"
+    pairs = (tag.partition("=") for tag in value.decode("ascii").split(";"))
+    return {name.strip(): text.strip() for name, _, text in pairs}
 
 
 def cut(octets: bytes, places: Sequence[int]) -> list[bytes]:
