@@ -64,7 +64,7 @@ class DkimSigner:
             them, so that nobody can add another one; `DkimSigner.OVERSIGN` unless
             given.
         canonicalization: `"relaxed/relaxed"`, or with `simple` for either half: header
-            and body (§3.4). What is simple breaks easily on the way.
+            and body (RFC 6376 §3.4). What is simple breaks easily on the way.
         expires: Seconds from the signature on that it is good for, `x=`; without an
             end if None. Mail may be on its way for days.
         timestamp: Whether to tell when it was signed, `t=`.
@@ -72,8 +72,8 @@ class DkimSigner:
     Raises:
         InvalidInput: where an argument is not that; nothing shows the key.
 
-    The body is signed as a whole, never only its beginning (no `l=`; §8.2). An object
-    may be used by any number of threads. Like its key it cannot be pickled.
+    The body is signed as a whole, never only its beginning (no `l=`; RFC 6376 §8.2).
+    An object may be used by any number of threads. Like its key it cannot be pickled.
     """
 
     #: The fields that are signed unless told otherwise.

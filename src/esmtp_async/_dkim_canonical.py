@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
 
-# A field, and the lines that it goes on in (RFC 5322 §2.2, §2.2.3, §4.5).
+# A field, and the lines that it goes on in (RFC 5322 §2.2, §2.2.3).
 _FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:([^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)")
 _SPACES: Final = re.compile(rb"  +")
 #: Octets that are looked at in one step: what the processor has at hand is fastest.

@@ -14,7 +14,7 @@ from esmtp_async.protocol._exceptions import InvalidInput, check_type
 
 #: What is signed unless the caller says otherwise (RFC 6376 §5.4.1): what tells who
 #: wrote what to whom and when, what says how the body is read, and what lists and
-#: their readers' programs go by (RFC 2369, RFC 2919; RFC 8058 demands the last two).
+#: their readers' programs go by (RFC 8058 demands the last two).
 HEADERS: Final = (
     *("from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id"),
     *("in-reply-to", "references", "mime-version", "content-type"),
@@ -23,7 +23,8 @@ HEADERS: Final = (
     *("resent-message-id", "list-id", "list-help", "list-subscribe", "list-post"),
     *("list-owner", "list-archive", "list-unsubscribe", "list-unsubscribe-post"),
 )
-#: Of these there is one at most, and a second one would be shown instead (§8.15).
+#: Of these there is one at most, and a second one would be shown instead (RFC 6376
+#: §8.15).
 #: Sender, Date and Message-ID are not here: a server may have to add them on the
 #: way (RFC 6409 §8).
 OVERSIGN: Final = (
@@ -33,7 +34,7 @@ OVERSIGN: Final = (
 
 # hdr-name = field-name, and ";" would end the list      (RFC 6376 §3.5)
 _NAME: Final = re.compile(r"[!-9<-~]+")
-# A server puts these in front of every message           (RFC 5321 §4.4)
+# Every server puts such fields in front of a message.
 _FLEETING: Final = frozenset({"received", "return-path"})
 # sig-i-tag = [ Local-part ] "@" domain-name
 _IDENTITY: Final = re.compile(rf"(?:{_grammar.LOCAL_PART.pattern})?@[^@]+")
