@@ -94,8 +94,10 @@ class DkimSigner:
         expires: int | None = None,
         timestamp: bool = True,
     ) -> None:
-        #: The domain that signs, in A-labels, and the name of its key.
-        self.domain, self.selector = domain, selector
+        #: The domain that signs, in A-labels.
+        self.domain: str = domain
+        #: The name of its key, in A-labels.
+        self.selector: str = selector
         try:
             self._key = signing_key(key)
         finally:
@@ -106,7 +108,7 @@ class DkimSigner:
         self._identity = None if identity is None else self._place.identity(identity)
         header_form, body_form = forms(canonicalization)
         #: The forms of header and body that are signed.
-        self.canonicalization = canonicalization
+        self.canonicalization: str = canonicalization
         self._field, self._body = FIELDS[header_form], BODIES[body_form]
         if expires is not None and (type(expires) is not int or expires < 1):
             msg = f"expires {expires!r} is not a whole number of seconds above 0"

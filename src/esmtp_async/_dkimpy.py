@@ -105,7 +105,10 @@ class DkimpySigner:
         oversign: Iterable[str] = OVERSIGN,
         canonicalization: str = "relaxed/relaxed",
     ) -> None:
-        self.domain, self.selector = domain, selector
+        #: The domain that signs, in A-labels.
+        self.domain: str = domain
+        #: The name of its key, in A-labels.
+        self.selector: str = selector
         try:
             _demand("DkimpySigner", "dkim", "nacl")
             self._key = _Key(key)
@@ -174,7 +177,10 @@ class ArcSealer:
     def __init__(
         self, authserv_id: str, domain: str, selector: str, key: str | bytes
     ) -> None:
-        self.domain, self.selector = domain, selector
+        #: The domain that signs, in A-labels.
+        self.domain: str = domain
+        #: The name of its key, in A-labels.
+        self.selector: str = selector
         try:
             _demand("ArcSealer", "dkim", "authres")
             self._key = _Key(key)
