@@ -134,7 +134,7 @@ class RelaxedBody(SimpleBody):
         _, line_end, behind = space.rpartition(b"\n")
         if line_end:
             self._spaced = False
-        if behind.strip(b"\r"):
+        if behind:  # if that is half of a line end, the other half takes it back
             self._spaced = True
 
     def _release(self) -> None:
