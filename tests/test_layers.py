@@ -39,9 +39,9 @@ LAYERS: Final = """
     _sockets
     _transport
     _tls
-    _headers _binary
-    _mime
-    _options
+    _headers _binary _dkim_canonical _dkim_keys
+    _mime _dkim_settings
+    _options _dkim _dkimpy
     _messages _connection _receipts
     _roster _departures _progress _pace _oauth _gssapi
     _pool

@@ -20,6 +20,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from esmtp_async._client import ServerInfo as ServerInfo
     from esmtp_async._client import SMTPClient as SMTPClient
+    from esmtp_async._dkim import DkimSigner as DkimSigner
+    from esmtp_async._dkim import Signer as Signer
+    from esmtp_async._dkimpy import ArcSealer as ArcSealer
+    from esmtp_async._dkimpy import DkimpySigner as DkimpySigner
     from esmtp_async._endpoint import Security as Security
     from esmtp_async._events import CommandSent as CommandSent
     from esmtp_async._events import ConnectionClosed as ConnectionClosed
@@ -88,6 +92,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Anonymous",
+    "ArcSealer",
     "AuthenticationFailed",
     "Body",
     "ClientOptions",
@@ -99,6 +104,8 @@ __all__ = [
     "ContentRefused",
     "CramMD5",
     "DeliverBy",
+    "DkimSigner",
+    "DkimpySigner",
     "EnhancedStatus",
     "Event",
     "Extensions",
@@ -144,6 +151,7 @@ __all__ = [
     "SenderRefused",
     "ServerInfo",
     "Severity",
+    "Signer",
     "Stage",
     "StageTimeout",
     "TLSFailed",
@@ -157,6 +165,8 @@ __all__ = [
 # The modules that the names are taken from.
 _HOMES = (
     "_client",
+    "_dkim",
+    "_dkimpy",
     "_endpoint",
     "_events",
     "_gssapi",
