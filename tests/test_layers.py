@@ -38,7 +38,8 @@ LAYERS: Final = """
     _tls
     _headers
     _mime
-    _messages _connection _receipts
+    _messages _connection _receipts _parts
+    _reports
     _roster _departures _progress _pace _oauth _gssapi
     _pool
     _settings

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from esmtp_async._pace import RateLimit as RateLimit
     from esmtp_async._receipts import Receipt as Receipt
     from esmtp_async._receipts import SendResult as SendResult
+    from esmtp_async._reports import Action as Action
+    from esmtp_async._reports import DeliveryReport as DeliveryReport
+    from esmtp_async._reports import Diagnostic as Diagnostic
+    from esmtp_async._reports import ReportedRecipient as ReportedRecipient
     from esmtp_async._settings import ClientOptions as ClientOptions
     from esmtp_async._settings import Pipelining as Pipelining
     from esmtp_async._timeouts import Timeouts as Timeouts
@@ -85,6 +89,7 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._scram import ScramSHA512 as ScramSHA512
 
 __all__ = [
+    "Action",
     "Anonymous",
     "AuthenticationFailed",
     "ClientOptions",
@@ -95,6 +100,8 @@ __all__ = [
     "ConnectionOpened",
     "ContentRefused",
     "CramMD5",
+    "DeliveryReport",
+    "Diagnostic",
     "EnhancedStatus",
     "Event",
     "Extensions",
@@ -125,6 +132,7 @@ __all__ = [
     "Renewable",
     "Reply",
     "ReplyReceived",
+    "ReportedRecipient",
     "SMTPClient",
     "SMTPError",
     "Scram",
@@ -161,6 +169,7 @@ _HOMES = (
     "_oauth",
     "_once",
     "_receipts",
+    "_reports",
     "_settings",
     "_timeouts",
     "_transport",
