@@ -69,9 +69,7 @@ def test_text_must_be_encodable() -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        [
-            'CONTENT-TYPE : Multipart/REPORT ; Boundary="b"; Report-Type="Delivery-Status"'
-        ],
+        ['CONTENT-TYPE : Multipart/REPORT;Boundary="b";Report-Type="Delivery-Status"'],
         [
             'Content-Type: multipart/report; x="a\\"; boundary=c";boundary=b ;',
             "\treport-type=delivery-status",
