@@ -43,6 +43,10 @@ LAYERS: Final = """
     _mime _dkim_settings
     _options _dkim _dkimpy
     _messages _connection _receipts
+    _headers
+    _mime
+    _messages _connection _receipts _parts
+    _reports
     _roster _departures _progress _pace _oauth _gssapi
     _pool
     _settings

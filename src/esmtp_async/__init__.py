@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from esmtp_async._pace import RateLimit as RateLimit
     from esmtp_async._receipts import Receipt as Receipt
     from esmtp_async._receipts import SendResult as SendResult
+    from esmtp_async._reports import Action as Action
+    from esmtp_async._reports import DeliveryReport as DeliveryReport
+    from esmtp_async._reports import Diagnostic as Diagnostic
+    from esmtp_async._reports import ReportedRecipient as ReportedRecipient
     from esmtp_async._settings import ClientOptions as ClientOptions
     from esmtp_async._settings import Pipelining as Pipelining
     from esmtp_async._timeouts import Timeouts as Timeouts
@@ -91,6 +95,7 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._scram import ScramSHA512 as ScramSHA512
 
 __all__ = [
+    "Action",
     "Anonymous",
     "ArcSealer",
     "AuthenticationFailed",
@@ -106,6 +111,8 @@ __all__ = [
     "DeliverBy",
     "DkimSigner",
     "DkimpySigner",
+    "DeliveryReport",
+    "Diagnostic",
     "EnhancedStatus",
     "Event",
     "Extensions",
@@ -136,6 +143,7 @@ __all__ = [
     "Renewable",
     "Reply",
     "ReplyReceived",
+    "ReportedRecipient",
     "SMTPClient",
     "SMTPError",
     "Scram",
@@ -177,6 +185,7 @@ _HOMES = (
     "_once",
     "_options",
     "_receipts",
+    "_reports",
     "_settings",
     "_timeouts",
     "_transport",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from . import _installed
-from ._private import DOMAIN, PrivateServer
+from ._private import DOMAIN, GONE, GONE_TOO, PrivateServer
 
 # Names the program where it is not installed as a package.
 _VARIABLE: Final = "ESMTP_EXIM"
@@ -68,6 +68,13 @@ rcpt:
     message = relay not permitted
 
 begin routers
+
+# Addresses that are found to be none once they are accepted.
+gone:
+  driver = redirect
+  condition = ${{if inlist{{$local_part@$domain}}{{{gone}:{gone_too}}}}}
+  allow_fail
+  data = :fail: No such mailbox here
 
 everybody:
   driver = accept
@@ -156,6 +163,8 @@ class EximServer(PrivateServer):
                 submission=self.submission_port,
                 smtps=self.smtps_port,
                 user=_USER,
+                gone=GONE,
+                gone_too=GONE_TOO,
                 username=self.username,
                 password=self.password,
             ),

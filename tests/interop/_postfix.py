@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import _installed
-from ._private import DOMAIN, PrivateServer
+from ._private import DOMAIN, GONE, GONE_TOO, PrivateServer
 
 REFUSED = f"refused@{DOMAIN}"
 BUSY = f"busy@{DOMAIN}"
@@ -66,6 +66,11 @@ virtual_mailbox_base = {root}/mail
 virtual_uid_maps = static:{nobody}
 virtual_gid_maps = static:{nobody}
 
+# But two addresses are found to be none once they are accepted.
+transport_maps = inline:{{
+    {{ {gone} = absent }}
+    {{ {gone_too} = absent }} }}
+
 # Nothing leaves this machine, reports to senders elsewhere included.
 default_transport = discard
 notify_classes =
@@ -93,6 +98,8 @@ defer unix - - n - 0 bounce
 trace unix - - n - 0 bounce
 error unix - - n - - error
 retry unix - - n - - error
+absent unix - n n - - virtual
+    -o virtual_mailbox_maps=
 discard unix - - n - - discard
 virtual unix - n n - - virtual
 anvil unix - - n - 1 anvil
@@ -198,6 +205,8 @@ class PostfixServer(PrivateServer):
             domain=DOMAIN,
             refused=REFUSED,
             busy=BUSY,
+            gone=GONE,
+            gone_too=GONE_TOO,
             nobody=_NOBODY,
             submission=self.submission_port,
             smtps=self.smtps_port,
