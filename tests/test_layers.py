@@ -37,7 +37,9 @@ LAYERS: Final = """
     _transport
     _tls
     _headers
-    _mime
+    _mime _fields _references
+    _parts
+    _compose
     _messages _connection _receipts
     _roster _departures _progress _pace _oauth _gssapi
     _pool

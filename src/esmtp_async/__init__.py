@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from esmtp_async._client import ServerInfo as ServerInfo
     from esmtp_async._client import SMTPClient as SMTPClient
+    from esmtp_async._compose import compose as compose
     from esmtp_async._endpoint import Security as Security
     from esmtp_async._events import CommandSent as CommandSent
     from esmtp_async._events import ConnectionClosed as ConnectionClosed
@@ -147,12 +148,14 @@ __all__ = [
     "TLSStarted",
     "Timeouts",
     "XOAuth2",
+    "compose",
     "send",
 ]
 
 # The modules that the names are taken from.
 _HOMES = (
     "_client",
+    "_compose",
     "_endpoint",
     "_events",
     "_gssapi",
