@@ -38,7 +38,7 @@ LAYERS: Final = """
     _tls
     _headers
     _mime _fields _references
-    _parts
+    _parts _smime
     _compose
     _messages _connection _receipts
     _roster _departures _progress _pace _oauth _gssapi

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from esmtp_async._receipts import SendResult as SendResult
     from esmtp_async._settings import ClientOptions as ClientOptions
     from esmtp_async._settings import Pipelining as Pipelining
+    from esmtp_async._smime import smime_encrypt as smime_encrypt
+    from esmtp_async._smime import smime_sign as smime_sign
     from esmtp_async._timeouts import Timeouts as Timeouts
     from esmtp_async._transport import TLSInfo as TLSInfo
     from esmtp_async.protocol._envelope import Recipient as Recipient
@@ -150,6 +152,8 @@ __all__ = [
     "XOAuth2",
     "compose",
     "send",
+    "smime_encrypt",
+    "smime_sign",
 ]
 
 # The modules that the names are taken from.
@@ -165,6 +169,7 @@ _HOMES = (
     "_once",
     "_receipts",
     "_settings",
+    "_smime",
     "_timeouts",
     "_transport",
     "protocol._envelope",

@@ -305,7 +305,7 @@ def test_a_path_is_read_at_the_call(tmp_path: Path) -> None:
         ("a.txt.bz2", b"x", "application/x-bzip2"),
         ("a.txt.xz", b"x", "application/x-xz"),
         ("a.txt.Z", b"x", "application/octet-stream"),
-        ("data:message/rfc822,x", b"x", "application/octet-stream"),
+        ("data:text/html,x.pdf", b"x", "application/pdf"),
     ],
 )
 def test_types_are_guessed(name: str, content: bytes, expected: str) -> None:
