@@ -234,8 +234,6 @@ def _entity(message: Message) -> bytes:
     header, _, body = octets.partition(b"\r\n\r\n")
     fields = _FIELD.findall(header + b"\r\n")
     content = [each for each in fields if each.lower().startswith(_CONTENT.encode())]
-    if not content:
-        content = [b"Content-Type: text/plain; charset=us-ascii\r\n"]
     entity = b"".join([*content, b"\r\n", body])
     if not entity.isascii():
         msg = (

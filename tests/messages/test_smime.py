@@ -288,6 +288,39 @@ def test_what_is_changed_does_not_verify(tmp_path: Path) -> None:
         verified(tmp_path, source.replace(b"pay 1", b"pay 9"))
 
 
+def test_the_signature_is_detached() -> None:
+    message = compose(ALICE, BOB, "x", text="pay 1 dollar")
+    _, signature = smime_sign(message, alice().pem, alice().key).iter_parts()
+    octets_of_it = signature.get_payload(decode=True)
+    assert isinstance(octets_of_it, bytes)
+    assert ALICE.encode() in octets_of_it
+    assert b"pay 1 dollar" not in octets_of_it
+
+
+def test_what_another_signature_covers_stays_as_it_is(tmp_path: Path) -> None:
+    covered = b"Content-Type: text/plain\r\n\r\nFrom here \r\non\t\r\n"
+    foreign = message_from_bytes(
+        f"From: {ALICE}\r\nTo: {BOB}\r\n".encode()
+        + b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n"
+        + covered
+        + b"\r\n--b\r\nContent-Type: application/x-sig\r\n\r\nx\r\n--b--\r\n"
+    )
+    for source in forms(smime_sign(foreign, alice().certificate, alice().key)):
+        assert covered in verified(tmp_path, source)
+    for source in forms(smime_encrypt(foreign, [bob().certificate])):
+        assert covered in decrypted(tmp_path, source)
+
+
+def test_what_stands_around_the_parts_is_not_left_in_clear() -> None:
+    for made in (
+        smime_sign(with_odd_ends(), alice().certificate, alice().key),
+        smime_encrypt(with_odd_ends(), [bob().certificate]),
+    ):
+        assert made.preamble is made.epilogue is None
+        assert b"preamble" not in octets(made)
+        assert b"epilogue" not in octets(made)
+
+
 def test_the_chain_goes_along(tmp_path: Path) -> None:
     carol = issued("carol@example.org", curve(), middle(), ca=False)
     message = compose("carol@example.org", BOB, "x", text="x")
