@@ -47,6 +47,10 @@ LAYERS: Final = """
     _mime
     _messages _connection _receipts _parts
     _reports
+    _mime _fields _references
+    _parts _smime
+    _compose
+    _messages _connection _receipts
     _roster _departures _progress _pace _oauth _gssapi
     _pool
     _settings

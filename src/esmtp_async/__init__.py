@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from esmtp_async._dkim import Signer as Signer
     from esmtp_async._dkimpy import ArcSealer as ArcSealer
     from esmtp_async._dkimpy import DkimpySigner as DkimpySigner
+    from esmtp_async._compose import compose as compose
     from esmtp_async._endpoint import Security as Security
     from esmtp_async._events import CommandSent as CommandSent
     from esmtp_async._events import ConnectionClosed as ConnectionClosed
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from esmtp_async._reports import ReportedRecipient as ReportedRecipient
     from esmtp_async._settings import ClientOptions as ClientOptions
     from esmtp_async._settings import Pipelining as Pipelining
+    from esmtp_async._smime import smime_encrypt as smime_encrypt
+    from esmtp_async._smime import smime_sign as smime_sign
     from esmtp_async._timeouts import Timeouts as Timeouts
     from esmtp_async._transport import TLSInfo as TLSInfo
     from esmtp_async.protocol._envelope import Recipient as Recipient
@@ -167,7 +170,10 @@ __all__ = [
     "TLSStarted",
     "Timeouts",
     "XOAuth2",
+    "compose",
     "send",
+    "smime_encrypt",
+    "smime_sign",
 ]
 
 # The modules that the names are taken from.
@@ -175,6 +181,7 @@ _HOMES = (
     "_client",
     "_dkim",
     "_dkimpy",
+    "_compose",
     "_endpoint",
     "_events",
     "_gssapi",
@@ -187,6 +194,7 @@ _HOMES = (
     "_receipts",
     "_reports",
     "_settings",
+    "_smime",
     "_timeouts",
     "_transport",
     "protocol._envelope",
