@@ -35,22 +35,16 @@ LAYERS: Final = """
     protocol._series
     protocol
     _loops
-    _timeouts _events _endpoint _attempts _deadline _endings _files
+    _timeouts _events _endpoint _attempts _deadline _endings _signing
+    _files
     _sockets
     _transport
     _tls
-    _headers _binary _dkim_canonical _dkim_keys
-    _mime _dkim_settings
-    _options _dkim _dkimpy
-    _messages _connection _receipts
-    _headers
-    _mime
-    _messages _connection _receipts _parts
-    _reports
-    _mime _fields _references
-    _parts _smime
-    _compose
-    _messages _connection _receipts
+    _headers _binary _dkim_canonical _dkim_keys _references _report_parts
+    _fields
+    _mime _dkim_settings _reports
+    _options _dkim _dkimpy _parts _smime
+    _messages _connection _receipts _compose
     _roster _departures _progress _pace _oauth _gssapi
     _pool
     _settings

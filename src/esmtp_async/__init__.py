@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from esmtp_async._client import ServerInfo as ServerInfo
     from esmtp_async._client import SMTPClient as SMTPClient
+    from esmtp_async._compose import compose as compose
     from esmtp_async._dkim import DkimSigner as DkimSigner
-    from esmtp_async._dkim import Signer as Signer
     from esmtp_async._dkimpy import ArcSealer as ArcSealer
     from esmtp_async._dkimpy import DkimpySigner as DkimpySigner
-    from esmtp_async._compose import compose as compose
     from esmtp_async._endpoint import Security as Security
     from esmtp_async._events import CommandSent as CommandSent
     from esmtp_async._events import ConnectionClosed as ConnectionClosed
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from esmtp_async._reports import ReportedRecipient as ReportedRecipient
     from esmtp_async._settings import ClientOptions as ClientOptions
     from esmtp_async._settings import Pipelining as Pipelining
+    from esmtp_async._signing import Signer as Signer
     from esmtp_async._smime import smime_encrypt as smime_encrypt
     from esmtp_async._smime import smime_sign as smime_sign
     from esmtp_async._timeouts import Timeouts as Timeouts
@@ -112,10 +112,10 @@ __all__ = [
     "ContentRefused",
     "CramMD5",
     "DeliverBy",
-    "DkimSigner",
-    "DkimpySigner",
     "DeliveryReport",
     "Diagnostic",
+    "DkimSigner",
+    "DkimpySigner",
     "EnhancedStatus",
     "Event",
     "Extensions",
@@ -179,22 +179,18 @@ __all__ = [
 # The modules that the names are taken from.
 _HOMES = (
     "_client",
-    "_dkim",
-    "_dkimpy",
-    "_compose",
     "_endpoint",
     "_events",
     "_gssapi",
     "_messages",
     "_mime",
-    "_pace",
     "_oauth",
     "_once",
     "_options",
+    "_pace",
     "_receipts",
-    "_reports",
     "_settings",
-    "_smime",
+    "_signing",
     "_timeouts",
     "_transport",
     "protocol._envelope",
@@ -207,14 +203,27 @@ _HOMES = (
     "protocol._sasl",
     "protocol._scram",
 )
+# And those of names that sending does without.
+_APART = {
+    "Action": "_reports",
+    "ArcSealer": "_dkimpy",
+    "DeliveryReport": "_reports",
+    "Diagnostic": "_reports",
+    "DkimSigner": "_dkim",
+    "DkimpySigner": "_dkimpy",
+    "ReportedRecipient": "_reports",
+    "compose": "_compose",
+    "smime_encrypt": "_smime",
+    "smime_sign": "_smime",
+}
 
 if not TYPE_CHECKING:  # where types are checked, only what is imported exists
 
     def __getattr__(name: str) -> object:
-        """Load what stands behind the door, all of it."""
+        """Load what stands behind the door: all that sending needs, or another."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        for home in _HOMES:
+        for home in (_APART[name],) if name in _APART else _HOMES:
             _show(vars(import_module(f"{__name__}.{home}")))
         return globals()[name]
 

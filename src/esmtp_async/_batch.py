@@ -29,6 +29,7 @@ from esmtp_async._options import NO_OPTIONS
 from esmtp_async._pace import Pace
 from esmtp_async._pool import Pool
 from esmtp_async._receipts import SendResult
+from esmtp_async._signing import Signers
 from esmtp_async.protocol._exceptions import InvalidInput, SMTPError
 
 #: A message with its sender and its recipients.
@@ -83,11 +84,13 @@ class Batch:
         connections: int,
         ordered: bool,
         eager: bool,
+        signers: Signers = (),
     ) -> None:
         under_way = connections * (window if eager else _TWO)
         self._source = source
         self._pace = pace
         self._eager = eager
+        self._signers = signers
         self._desk = Desk(finished, 2 * under_way + _AHEAD, ordered=ordered)
         self._carriers = Carriers(self._desk, pool, window, connections)
         self._started = 0
@@ -168,7 +171,7 @@ class Batch:
         desk = self._desk
         number = desk.number()
         try:
-            outgoing = await _outgoing(entry)
+            outgoing = await _outgoing(entry, self._signers)
         except SMTPError as error:
             desk.post(SendResult(number, entry, error))
             return
@@ -212,7 +215,7 @@ def _is_addressed(entry: tuple[object, ...]) -> TypeGuard[Addressed]:
     return len(entry) == _THREE
 
 
-async def _outgoing(entry: Entry) -> Outgoing:
+async def _outgoing(entry: Entry, signers: Signers) -> Outgoing:
     """Make a message ready; what cannot be read is no message."""
     addressed: Addressed
     if not isinstance(entry, tuple):
@@ -223,7 +226,7 @@ async def _outgoing(entry: Entry) -> Outgoing:
         msg = f"a tuple of {len(entry)} is not (message, sender, recipients)"
         raise InvalidInput(msg)
     try:
-        return await prepare(*addressed, NO_OPTIONS)
+        return await prepare(*addressed, NO_OPTIONS, signers)
     except SMTPError:
         raise
     except Exception as error:

@@ -33,6 +33,7 @@ from esmtp_async._pool import Pool
 from esmtp_async._progress import Progress
 from esmtp_async._receipts import Receipt, SendResult
 from esmtp_async._settings import ClientOptions, Pipelining, resolve
+from esmtp_async._signing import Signer
 from esmtp_async._timeouts import Timeouts, check_seconds
 from esmtp_async._transport import Connect, TLSInfo
 from esmtp_async.protocol._commands import Command, Expn, Help, Noop, Vrfy
@@ -105,6 +106,8 @@ class SMTPClient:
     in how much time, over the whole client. `pipelining` is
     `"conformant"` (RFC 2920), `"off"`, or `"eager"`: small messages in one
     round trip where CHUNKING is offered, past the letter of RFC 3030 §2.
+    `sign` signs each message, over exactly the octets that are sent: a `DkimSigner`, or
+    any `Signer`, or several.
     `xclient` are attributes of the client that a gateway speaks for (XCLIENT).
     `on_event` is called with every `Event`, from the task that causes it.
 
@@ -133,6 +136,7 @@ class SMTPClient:
         max_age: float | None = None,
         rate_limit: RateLimit | None = None,
         xclient: Attributes | None = None,
+        sign: Signer | Sequence[Signer] | None = None,
         pipelining: Pipelining | str = Pipelining.CONFORMANT,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
@@ -154,6 +158,7 @@ class SMTPClient:
             max_age=max_age,
             rate_limit=rate_limit,
             xclient=xclient,
+            sign=sign,
             pipelining=pipelining,
             on_event=on_event,
         )
@@ -248,7 +253,9 @@ class SMTPClient:
         deadline = math.inf if timeout is None else anyio.current_time() + timeout
         outgoing: Outgoing | None = None
         with _until(deadline):
-            outgoing = await prepare(message, sender, recipients, options)
+            outgoing = await prepare(
+                message, sender, recipients, options, self._settings.signers
+            )
         if outgoing is None:
             raise _too_late(timeout, Stage.LOCAL)
         delivery = Delivery(
@@ -329,6 +336,7 @@ class SMTPClient:
             connections=most if connections is None else min(connections, most),
             ordered=ordered,
             eager=self._settings.pipelining is Pipelining.EAGER,
+            signers=self._settings.signers,
         )
 
     async def probe(self) -> ServerInfo:

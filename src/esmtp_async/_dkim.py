@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from time import time
-from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
 from esmtp_async._dkim_canonical import (
     BODIES,
@@ -24,27 +24,6 @@ if TYPE_CHECKING:  # where it is missing, the rest works without it
 
 #: Characters of a line of ours (RFC 5322 §2.1.1).
 _LINE: Final = 78
-
-
-class Signer(Protocol):
-    """What can sign a message; anybody may write one."""
-
-    def sign(self, header: bytes, body: Iterable[bytes], /) -> bytes:
-        """Give the header fields to put before a message.
-
-        Args:
-            header: The header section exactly as it will be sent, each line with its
-                CRLF, without the blank line that ends it.
-            body: What stands behind the blank line, in blocks of any size, with CRLF
-                line ends and no dots doubled. It can be read once.
-
-        Returns:
-            The fields, folded, each with its CRLF.
-
-        It may be called from several threads at once. Raise `InvalidInput` if the
-        message cannot be signed.
-        """
-        ...
 
 
 class DkimSigner:

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeGuard, TypeVar
 
 from anyio import to_thread
 
-from esmtp_async.protocol._content import Canonicalizer, Known, MailData, Untouched
+from esmtp_async._signing import Signers, signatures
+from esmtp_async.protocol._content import (
+    Canonicalizer,
+    Known,
+    MailData,
+    Untouched,
+    header_section,
+)
 from esmtp_async.protocol._exceptions import InvalidInput
 
 _T = TypeVar("_T")
@@ -76,22 +84,58 @@ class Stored:
         #: What is known of it.
         self.known: Known = Known.of(self.beginning, size=size, is_8bit=is_8bit)
 
+        # The fields before it.
+        self._fields = b""
+
+    def signed(self, signers: Signers) -> Stored:
+        """Give it with signatures before it, for which it is gone through again."""
+        header = header_section(self.beginning)
+        if len(header) == len(self.beginning) < self.known.size:
+            msg = f"the header section exceeds {PIECE} octets and cannot be signed"
+            raise InvalidInput(msg)
+        result = copy(self)
+        result._fields = fields = signatures(  # it is one of us
+            signers, header, partial(self._body, len(header) + 2)
+        )
+        size = self.known.size + len(fields)
+        result.known = self.known._replace(size=size)
+        return result
+
+    def _body(self, start: int) -> Iterator[bytes]:
+        """Go through what stands behind the header section and the blank line."""
+        form = Untouched() if self._binary else Canonicalizer()
+        position, left = 0, self.known.size
+        while piece := self._read(position):
+            position += len(piece)
+            block = form.feed(piece)
+            left -= len(block)
+            yield block[start:]
+            start = max(0, start - len(block))
+        end = form.end()
+        if left != len(end):
+            msg = "the message has changed: it is not as long as it was"
+            raise ValueError(msg)
+        yield end
+
     def mail_data(self) -> MailData:
         """Give its octets, once more."""
-        return MailData(
-            blocks=_Pieces(self._read), known=self.known, binary=self._binary
-        )
+        pieces = _Pieces(self._read, self._fields)
+        return MailData(blocks=pieces, known=self.known, binary=self._binary)
 
 
 class _Pieces(AsyncIterator[bytes]):
-    """The pieces of a file, each read when it is wanted."""
+    """The pieces of a file, each read when it is wanted, and what goes before them."""
 
-    def __init__(self, read: ReadAt) -> None:
+    def __init__(self, read: ReadAt, before: bytes) -> None:
         self._read = read
+        self._before = before
         self._position = 0
 
     async def __anext__(self) -> bytes:
         """Give the next piece."""
+        if self._before:
+            before, self._before = self._before, b""
+            return before
         piece = await off_the_loop(partial(self._read, self._position))
         if not piece:
             raise StopAsyncIteration

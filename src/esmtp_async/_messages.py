@@ -22,6 +22,7 @@ from esmtp_async._files import Readable, Stored, from_file, from_path, off_the_l
 from esmtp_async._headers import Header, message_id
 from esmtp_async._mime import Body, Flattened, weight
 from esmtp_async._options import NO_OPTIONS, SendOptions
+from esmtp_async._signing import Signers, with_signatures
 from esmtp_async.protocol._content import BLOCK, MailData
 from esmtp_async.protocol._envelope import Envelope, Recipient
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
@@ -127,8 +128,9 @@ async def prepare(
     sender: str | None,
     recipients: Recipients | None,
     options: SendOptions,
+    signers: Signers = (),
 ) -> Outgoing:
-    """Check and convert everything; raises `InvalidInput` before any connection.
+    """Check, convert and sign everything; raises `InvalidInput` before any connection.
 
     Files are read off the event loop, and whatever they raise is raised; those that
     are large are gone through, and read again as they are sent.
@@ -146,22 +148,21 @@ async def prepare(
     octets: Flattened | Stored | MailData
     named: str | None = None
     beginning: bytes | None = None
-    generator: AsyncGenerator[object] | None = None
     if isinstance(source, Message):
         header = Header(source)
-        flatten = partial(Flattened, source, header, added=options.fields)
+        flatten = partial(_flattened, source, header, options, signers)
         octets = await _made(flatten, weight(source))
         named = octets.message_id
     elif isinstance(source, Stored):
         octets, beginning = source, source.beginning
+        if signers:
+            octets = await off_the_loop(partial(source.signed, signers))
     elif isinstance(source, _WHOLE):
         text = source if isinstance(source, str) else bytes(source)
-        octets = await _made(partial(_whole, text, options.form), len(text))
+        octets = await _made(partial(_whole, text, options.form, signers), len(text))
         beginning = octets.octets
     else:
-        octets = MailData(blocks=_blocks(source), binary=binary)
-        if isinstance(source, AsyncGenerator):
-            generator = source
+        octets = _streamed(source, options.form, signers)
     if beginning is not None:
         named = message_id(beginning)
         if sender is None or recipients is None:
@@ -173,6 +174,7 @@ async def prepare(
         forwarded=options.forwarded,
         preferred=options.preferred,
     )
+    generator = source if isinstance(source, AsyncGenerator) else None
     return Outgoing(envelope, octets, named, generator, options.form)
 
 
@@ -209,9 +211,26 @@ async def _made(make: Callable[[], _T], size: int) -> _T:
     return make() if size < _LARGE else await off_the_loop(make)
 
 
-def _whole(text: str | bytes, body: Body | None) -> MailData:
+def _flattened(
+    message: Message, header: Header, options: SendOptions, signers: Signers
+) -> Flattened:
+    flattened = Flattened(message, header, added=options.fields, signers=signers)
+    if signers:
+        # In the form that will mostly do, while this is no trouble to the loop.
+        flattened.mail_data(options.form or Body.EIGHT_BIT)
+    return flattened
+
+
+def _whole(text: str | bytes, body: Body | None, signers: Signers) -> MailData:
     octets = _encode(text) if isinstance(text, str) else text
-    return MailData(octets, binary=body is Body.BINARY)
+    return with_signatures(MailData(octets, binary=body is Body.BINARY), signers)
+
+
+def _streamed(source: object, body: Body | None, signers: Signers) -> MailData:
+    if signers:
+        msg = "a message that comes in blocks cannot be signed, as it is read once"
+        raise InvalidInput(msg)
+    return MailData(blocks=_blocks(source), binary=body is Body.BINARY)
 
 
 def _known(header: Header | None, argument: str) -> Header:

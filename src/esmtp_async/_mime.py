@@ -26,6 +26,7 @@ from typing import Final, Self
 
 from esmtp_async._binary import put_in, take_out
 from esmtp_async._headers import LINE_END, Field, Header
+from esmtp_async._signing import Signers, with_signatures
 from esmtp_async.protocol._addresses import domain_name
 from esmtp_async.protocol._content import MAX_TEXT_LINE, Canonicalizer, MailData
 from esmtp_async.protocol._exceptions import InvalidInput
@@ -59,7 +60,8 @@ class Body(Enum):
 class Flattened:
     """A message's octets, in each of their forms.
 
-    `added` are header fields that replace those of the same names.
+    `added` are header fields that replace those of the same names; `signers` sign
+    whatever form is wanted.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Flattened:
         header: Header,
         *,
         added: Mapping[str, str] = MappingProxyType({}),
+        signers: Signers = (),
     ) -> None:
         fields = [field for field in header.fields if field.key not in _BLIND]
         if not any(field.key == "date" for field in fields):
@@ -86,22 +89,26 @@ class Flattened:
             self._data = MailData(_flattened(self._message))
             if _is_unfit(self._data.octets) or _has_binary_part(self._message):
                 self._data = self._reencoded(eight_bit=True)
-        self._narrow: MailData | None = None
+        self._signers = signers
+        self._forms: dict[Body, MailData] = {}
 
     def mail_data(self, body: Body) -> MailData:
-        """Give the octets in a form; in 7-bit form no part has an octet above 127.
+        """Give the octets in a form, signed; in 7-bit form none is above 127.
 
         What a signature covers is never changed (RFC 1847 §2.1). Raises `InvalidInput`.
         """
-        if body is Body.BINARY:
+        if body not in self._forms:
             with _telling():
-                return self._in_binary()
+                data = self._in_form(body)
+            self._forms[body] = with_signatures(data, self._signers)
+        return self._forms[body]
+
+    def _in_form(self, body: Body) -> MailData:
+        if body is Body.BINARY:
+            return self._in_binary()
         if body is Body.EIGHT_BIT or not self._data.is_8bit:
             return self._data
-        if self._narrow is None:
-            with _telling():
-                self._narrow = self._reencoded(eight_bit=False)
-        return self._narrow
+        return self._reencoded(eight_bit=False)
 
     def _in_binary(self) -> MailData:
         """Give the octets with attachments as they are, where there are any."""

@@ -20,7 +20,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Final, NamedTuple
 
-from esmtp_async._parts import Fields, Part, groups, octets_of, without_comments
+from esmtp_async._report_parts import Fields, Part, groups, octets_of, without_comments
 from esmtp_async.protocol import _grammar
 from esmtp_async.protocol._addresses import ForwardPath
 from esmtp_async.protocol._exceptions import InvalidInput, check_type

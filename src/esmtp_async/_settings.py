@@ -19,12 +19,15 @@ from esmtp_async._endpoint import (
 from esmtp_async._events import Event
 from esmtp_async._pace import RateLimit, check_count
 from esmtp_async._roster import PoolLimits
+from esmtp_async._signing import Signer, Signers
+from esmtp_async._signing import checked as checked_signers
 from esmtp_async._timeouts import Timeouts, check_seconds
 from esmtp_async._transport import Connect
 from esmtp_async.protocol._addresses import domain_or_literal
 from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.protocol._exchange import StartTLSPolicy
-from esmtp_async.protocol._gateways import Attributes, checked
+from esmtp_async.protocol._gateways import Attributes
+from esmtp_async.protocol._gateways import checked as checked_attributes
 from esmtp_async.protocol._sasl import Login, Mechanism, Plain, Secret
 from esmtp_async.protocol._scram import Scram, Unavailable
 
@@ -60,6 +63,7 @@ class ClientOptions(TypedDict, total=False):
     max_age: float | None
     rate_limit: RateLimit | None
     xclient: Attributes | None
+    sign: Signer | Sequence[Signer] | None
     pipelining: Pipelining | str
     on_event: Callable[[Event], None] | None
 
@@ -81,6 +85,7 @@ class Settings:
     limits: PoolLimits
     rate_limit: RateLimit | None
     xclient: Attributes | None
+    signers: Signers
     pipelining: Pipelining
     on_event: Callable[[Event], None] | None
 
@@ -132,7 +137,7 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
     name = options.get("client_hostname")
     certified = options.get("server_hostname")
     local = options.get("local_address")
-    xclient = options.get("xclient")
+    xclient, sign = options.get("xclient"), options.get("sign")
     return Settings(
         endpoint=endpoint,
         security=security,
@@ -149,7 +154,8 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
         timeouts=_timeouts(options.get("timeouts")),
         limits=_limits(options),
         rate_limit=options.get("rate_limit"),
-        xclient=None if xclient is None else checked(xclient),
+        xclient=None if xclient is None else checked_attributes(xclient),
+        signers=() if sign is None else checked_signers(sign),
         pipelining=_member(Pipelining, "pipelining", options.get("pipelining"))
         or Pipelining.CONFORMANT,
         on_event=options.get("on_event"),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import uuid4
 
 from esmtp_async._headers import Header
-from esmtp_async._mime import Flattened
+from esmtp_async._mime import Body, Flattened
 from esmtp_async.protocol._exceptions import InvalidInput, bare, check_type
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def _key(given: object) -> RSAPrivateKey | EllipticCurvePrivateKey:
 def _entity(message: Message) -> bytes:
     """Give the content with its own fields, canonical and in ASCII (RFC 8551 §3.1)."""
     check_type("message", message, Message)
-    octets = Flattened(message, Header(message)).mail_data(eight_bit=False).octets
+    octets = Flattened(message, Header(message)).mail_data(Body.SEVEN_BIT).octets
     header, _, body = octets.partition(b"\r\n\r\n")
     fields = _FIELD.findall(header + b"\r\n")
     content = [each for each in fields if each.lower().startswith(_CONTENT.encode())]

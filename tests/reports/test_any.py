@@ -94,7 +94,8 @@ def test_what_was_sent_is_found_again(
 ) -> None:
     """Whether the server decodes ENVID and ORCPT or leaves them encoded."""
     (parameter,) = SendOptions(envid=envid).parameters
-    orcpt = Recipient(address, orcpt=address).parameters["ORCPT"]
+    (original,) = Recipient(address, orcpt=address).parameters
+    orcpt = original.value
     moment = moment.replace(microsecond=0)
     whole = composed(
         fields(
