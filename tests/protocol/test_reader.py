@@ -7,7 +7,7 @@ import tracemalloc
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from esmtp_async.protocol import RemoteProtocolError, Reply, ReplyReader
@@ -321,6 +321,7 @@ def test_P18_two_cuts_anywhere_change_nothing() -> None:
         assert read(data[:i], data[i:j], data[j:]) == whole
 
 
+@example(pieces=[b"\x15\x03", b"\x00"])
 @given(
     st.lists(
         st.binary(max_size=9)

@@ -155,7 +155,8 @@ class ReplyReader:
         self, problem: str, octets: bytes | bytearray
     ) -> RemoteProtocolError:
         if octets.startswith(_TLS):
-            problem = _SPEAKS_TLS
+            # However much of it has come: the same is told wherever it was cut.
+            problem, octets = _SPEAKS_TLS, octets[:2]
         octets = self._redaction(bytes(octets))
         more = "..." if len(octets) > _SHOWN else ""
         return RemoteProtocolError(f"{problem}: '{printable(octets[:_SHOWN])}{more}'")
