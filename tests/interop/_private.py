@@ -24,7 +24,7 @@ DOMAIN = "example.test"
 
 # Addresses that a server may take and then cannot deliver to, so that it reports.
 GONE = f"gone@{DOMAIN}"
-GONE_TOO = f"gone+2B20@{DOMAIN}"
+GONE_TOO = f"gone+2042@{DOMAIN}"
 
 _START_SECONDS = 15.0
 
