@@ -47,9 +47,10 @@ LAYERS: Final = """
     _messages _connection _receipts _compose
     _roster _departures _progress _pace _oauth _gssapi
     _pool
+    _inquiries
     _settings
     _delivery _dialer
-    _desk
+    _desk _plan
     _carrier
     _batch
     _client

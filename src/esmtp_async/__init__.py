@@ -18,7 +18,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from esmtp_async._client import ServerInfo as ServerInfo
     from esmtp_async._client import SMTPClient as SMTPClient
     from esmtp_async._compose import compose as compose
     from esmtp_async._dkim import DkimSigner as DkimSigner
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from esmtp_async._events import TLSStarted as TLSStarted
     from esmtp_async._gssapi import Gssapi as Gssapi
     from esmtp_async._gssapi import Ntlm as Ntlm
+    from esmtp_async._inquiries import ServerInfo as ServerInfo
     from esmtp_async._messages import Recipients as Recipients
     from esmtp_async._messages import Sendable as Sendable
     from esmtp_async._mime import Body as Body
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from esmtp_async._once import send as send
     from esmtp_async._options import SendOptions as SendOptions
     from esmtp_async._pace import RateLimit as RateLimit
+    from esmtp_async._plan import Plan as Plan
+    from esmtp_async._plan import Problem as Problem
     from esmtp_async._receipts import Receipt as Receipt
     from esmtp_async._receipts import SendResult as SendResult
     from esmtp_async._reports import Action as Action
@@ -135,6 +137,8 @@ __all__ = [
     "OutcomeUnknown",
     "Pipelining",
     "Plain",
+    "Plan",
+    "Problem",
     "ProtocolViolation",
     "RateLimit",
     "Receipt",
@@ -182,12 +186,14 @@ _HOMES = (
     "_endpoint",
     "_events",
     "_gssapi",
+    "_inquiries",
     "_messages",
     "_mime",
     "_oauth",
     "_once",
     "_options",
     "_pace",
+    "_plan",
     "_receipts",
     "_settings",
     "_signing",

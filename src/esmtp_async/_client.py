@@ -17,7 +17,7 @@ from contextlib import (
     nullcontext,
 )
 from types import TracebackType
-from typing import NamedTuple, Self, Unpack
+from typing import Self, Unpack
 
 import anyio
 
@@ -26,50 +26,31 @@ from esmtp_async._delivery import Delivery
 from esmtp_async._dialer import Dialer
 from esmtp_async._endpoint import Security
 from esmtp_async._events import Event, MessageFinished, Observer
+from esmtp_async._inquiries import Inquirer
 from esmtp_async._messages import Outgoing, Recipients, Sendable, prepare
 from esmtp_async._options import NO_OPTIONS, SendOptions
 from esmtp_async._pace import Pace, RateLimit, check_count
+from esmtp_async._plan import Plan, plan
 from esmtp_async._pool import Pool
 from esmtp_async._progress import Progress
 from esmtp_async._receipts import Receipt, SendResult
 from esmtp_async._settings import ClientOptions, Pipelining, resolve
 from esmtp_async._signing import Signer
 from esmtp_async._timeouts import Timeouts, check_seconds
-from esmtp_async._transport import Connect, TLSInfo
-from esmtp_async.protocol._commands import Command, Expn, Help, Noop, Vrfy
+from esmtp_async._transport import Connect
 from esmtp_async.protocol._exceptions import (
-    ConnectionLost,
     InvalidInput,
     SMTPError,
     StageTimeout,
     bare,
     check_type,
 )
-from esmtp_async.protocol._exchange import Inquiry
-from esmtp_async.protocol._extensions import Extensions
-from esmtp_async.protocol._gateways import Attributes, Etrn
+from esmtp_async.protocol._gateways import Attributes
 from esmtp_async.protocol._outcomes import RecipientResult, Stage
-from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._sasl import Mechanism
 
 
-class ServerInfo(NamedTuple):
-    """What a server says of itself."""
-
-    #: The greeting.
-    greeting: Reply | None
-    #: What it offers on a connection that is ready for mail.
-    extensions: Extensions
-    #: What protects the connection; None in clear text.
-    tls: TLSInfo | None
-
-    @property
-    def auth(self) -> tuple[str, ...]:
-        """The SASL mechanisms that it offers."""
-        return self.extensions.auth
-
-
-class SMTPClient:
+class SMTPClient(Inquirer):
     """Sends mail through one server, from any number of tasks (RFC 5321, RFC 2033).
 
     One client is meant to be shared by a whole app. It connects when there is
@@ -339,60 +320,36 @@ class SMTPClient:
             signers=self._settings.signers,
         )
 
-    async def probe(self) -> ServerInfo:
-        """Connect, authenticate if so configured, and tell what the server offers.
+    async def plan(
+        self,
+        message: Sendable,
+        *,
+        sender: str | None = None,
+        recipients: Recipients | None = None,
+        options: SendOptions | None = None,
+        all_or_nothing: bool = False,
+    ) -> Plan:
+        """Tell what `send` would come to, and send nothing.
 
-        Raises the errors of `send` that belong to connecting.
+        A connection is made, if none stands, to know what the server offers. The
+        arguments are those of `send`; of a stream no block is read. Raises
+        `InvalidInput`, and the errors of `send` that belong to connecting.
         """
+        check_type("all_or_nothing", all_or_nothing, bool)
+        options = NO_OPTIONS if options is None else options
+        settings = self._settings
+        outgoing = await prepare(message, sender, recipients, options, settings.signers)
         pooled = await self._pool.acquire(Progress())
-        connection = pooled.connection
-        info = ServerInfo(
-            connection.greeting,
-            connection.session.extensions,
-            connection.tls,
-        )
-        await self._pool.release(pooled)
-        return info
-
-    async def noop(self) -> Reply:
-        """Say NOOP; give the reply, whatever it says (RFC 5321 §4.1.1.9)."""
-        return await self._inquire(Noop())
-
-    async def verify(self, address: str) -> Reply:
-        """Say VRFY; give the reply, whatever it says (RFC 5321 §4.1.1.6)."""
-        return await self._inquire(Vrfy(address))
-
-    async def help(self, topic: str = "") -> Reply:
-        """Say HELP; give the reply, whatever it says (RFC 5321 §4.1.1.8)."""
-        return await self._inquire(Help(topic))
-
-    async def etrn(self, node: str) -> Reply:
-        """Ask for the mail that waits for a host; give the reply (RFC 1985).
-
-        `node` is its name, `@domain` for all below a domain, or `#queue`.
-        """
-        return await self._inquire(Etrn(node))
-
-    async def expand(self, name: str) -> Reply:
-        """Say EXPN; give the reply, whatever it says (RFC 5321 §4.1.1.7)."""
-        return await self._inquire(Expn(name))
-
-    async def _inquire(self, command: Command) -> Reply:
-        """Ask; once more where a pooled connection turns out dead."""
-        inquiry = Inquiry(command)
-        for again in (False, True):
-            pooled = await self._pool.acquire(Progress(), fresh=again)
-            try:
-                await pooled.connection.run(inquiry)
-            except ConnectionLost:
-                if again or not pooled.reused:
-                    raise
-            finally:
-                await self._pool.release(pooled)
-            if inquiry.reply is not None:
-                return inquiry.reply
-        msg = f"the server closed the connection before it answered {command}"
-        raise ConnectionLost(msg, stage=Stage.COMMAND, temporary=True)
+        try:
+            return plan(
+                outgoing,
+                pooled.connection.session,
+                pipelining=settings.pipelining is not Pipelining.OFF,
+                eager=settings.pipelining is Pipelining.EAGER,
+                all_or_nothing=all_or_nothing,
+            )
+        finally:
+            await self._pool.release(pooled)
 
     def _finished(
         self,

@@ -19,6 +19,7 @@ from esmtp_async.protocol._exceptions import (
     ProtocolViolation,
     SMTPError,
 )
+from esmtp_async.protocol._extensions import Extensions
 from esmtp_async.protocol._outcomes import NOT_SENT, RecipientResult, Stage
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._transaction import Transaction
@@ -41,6 +42,21 @@ class _Attempt(NamedTuple):
             in_doubt=connection.session.in_doubt(owner or transaction),
             stage=connection.stage if error is None else error.stage,
         )
+
+
+def at_once(recipients: int, extensions: Extensions, *, all_or_nothing: bool) -> int:
+    """Give for how many of the recipients one transaction may be (RFC 9422 §4.2).
+
+    Raises `NotSupported`.
+    """
+    most = extensions.limits.get("RCPTMAX", recipients)
+    if all_or_nothing and most < recipients:
+        msg = (
+            f"the message is for all {recipients} recipients or for nobody, "
+            f"and the server takes {most} at once (LIMITS RCPTMAX)"
+        )
+        raise NotSupported(msg, extension="LIMITS")
+    return most
 
 
 class Delivery:
@@ -68,6 +84,7 @@ class Delivery:
         self._reply: Reply | None = None
         self._tls: TLSInfo | None = None
         self._left_out: frozenset[str] = frozenset()
+        self._by = "DATA"
 
     @property
     def message_id(self) -> str | None:
@@ -143,14 +160,11 @@ class Delivery:
         Raises `NotSupported`.
         """
         extensions = connection.session.extensions
-        most = extensions.limits.get("RCPTMAX")
+        left = len(self._left)
+        most = left
+        if extensions.limits:
+            most = at_once(left, extensions, all_or_nothing=self._all_or_nothing)
         asked = self._left[:most]
-        if self._all_or_nothing and len(asked) < len(self._left):
-            msg = (
-                f"the message is for all {len(self._left)} recipients or for nobody, "
-                f"and the server takes {most} at once (LIMITS RCPTMAX)"
-            )
-            raise NotSupported(msg, extension="LIMITS")
         envelope = self._outgoing.envelope
         if len(asked) < len(envelope.recipients):
             some = tuple(envelope.recipients[position] for position in asked)
@@ -171,6 +185,7 @@ class Delivery:
         if attempt is None:
             return
         transaction, asked = attempt.transaction, attempt.asked
+        self._by = transaction.by
         # All is answered, so nothing is in doubt.
         results = transaction.results(stage=attempt.connection.stage)
         self._learn(zip(asked, results, strict=True))
@@ -257,7 +272,8 @@ class Delivery:
         self, results: tuple[RecipientResult, ...], cause: SMTPError | None
     ) -> Receipt | SMTPError:
         """Give the receipt, or the error, that the results amount to."""
-        error = failure_of(results, cause)
+        by = self._by if self._attempt is None else self._attempt.transaction.by
+        error = failure_of(results, cause, by)
         if error is not None:
             return error
         self.settle()
@@ -271,4 +287,5 @@ class Delivery:
             message_id=self.message_id,
             attempts=1 + self._retries,
             left_out=self._left_out,
+            by=self._by,
         )

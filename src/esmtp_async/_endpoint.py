@@ -197,7 +197,7 @@ def parse_url(url: str) -> Target:
     _check_rest(parts, unix=unix)
     try:
         return Target(
-            host="" if unix else check_host("server URL", parts.hostname or ""),
+            host="" if unix else check_host("server URL", _zoned(parts.hostname or "")),
             port=None if port is None else check_port(port),
             path=_decoded(parts.path) if unix else None,
             lmtp=lmtp,
@@ -211,6 +211,11 @@ def parse_url(url: str) -> Target:
     except UnicodeDecodeError:
         msg = "the server URL has octets that are not UTF-8 behind a %"
         raise InvalidInput(msg) from None
+
+
+def _zoned(host: str) -> str:
+    """Give a host of a URL, where the % before a zone is encoded (RFC 6874 §2)."""
+    return host.replace("%25", "%", 1) if ":" in host else host
 
 
 def _decoded(text: str) -> str:

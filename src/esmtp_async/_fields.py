@@ -43,6 +43,7 @@ _ATOMS: Final = re.compile(
 )
 _QUOTABLE: Final = re.compile(r"[!-~]+(?: [!-~]+)*")
 _ESCAPED: Final = re.compile(r'["\\]')
+_FOLD: Final = re.compile(r"\r\n(?=[ \t])")
 # The tab apart: it is a space. And whatever Python takes for the end of a line.
 _CONTROL: Final = re.compile(r"[\0-\x08\n-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -88,38 +89,77 @@ class FoldedByWords(BaseHeader):
     """A header whose lines break between words."""
 
     def fold(self, *, policy: policy.Policy) -> str:
-        """Give the whole field, in lines of the policy's length where words allow it.
-
-        The first word stands beside the name in any case: there are readers that
-        take a name alone for an empty field.
-        """
-        words = self._words(self)
+        """Give the whole field, in lines of the policy's length where that can be."""
+        words = _words(self.name, self)
         if words is None:
             return super().fold(policy=policy)
-        lines = [f"{self.name}:"]
-        limit = policy.max_line_length or float("inf")
-        for index, word in enumerate(words):
-            if index and len(lines[-1]) + 1 + len(word) > limit:
-                lines.append("")
-            lines[-1] += f" {word}"
-        return policy.linesep.join(lines) + policy.linesep
+        return _by_words(self.name, words, policy.max_line_length, policy.linesep)
 
-    def _words(self, header: object) -> list[str] | None:
-        """Give what stands between two spaces, in ASCII but for a local part.
 
-        None for what the standard library folds well.
-        """
-        if isinstance(header, UnstructuredHeader):
-            return _text(str(self))
-        if isinstance(header, AddressHeader):
-            specs = iter(Field(self.name, self).mailboxes)
-            return _listed(_group(group, specs) for group in header.groups)
-        if isinstance(header, ContentDispositionHeader):
-            words = [str(header.content_disposition)]
-            for name, value in header.params.items():
-                words += _parameter(name, value)
-            return [f"{word};" for word in words[:-1]] + words[-1:]
-        return None
+def _by_words(name: str, words: list[str], limit: int | None, line_end: str) -> str:
+    """Give a whole field, in lines of this length where words allow it.
+
+    The first word stands beside the name in any case: there are readers that take a
+    name alone for an empty field.
+    """
+    lines = [f"{name}:"]
+    for index, word in enumerate(words):
+        if index and len(lines[-1]) + 1 + len(word) > (limit or float("inf")):
+            lines.append("")
+        lines[-1] += f" {word}"
+    return line_end.join(lines) + line_end
+
+
+def _words(name: str, header: BaseHeader) -> list[str] | None:
+    """Give what stands between two spaces, in ASCII but for a local part.
+
+    None for what the standard library folds well.
+    """
+    field = Field(name, header)
+    if isinstance(header, UnstructuredHeader):
+        return _text(str(header))
+    if isinstance(header, AddressHeader):
+        specs = iter(field.mailboxes)
+        return _listed(_group(group, specs) for group in header.groups)
+    if isinstance(header, ContentDispositionHeader):
+        words = [str(header.content_disposition)]
+        for key, value in header.params.items():
+            words += _parameter(key, value)
+        return [f"{word};" for word in words[:-1]] + words[-1:]
+    return None
+
+
+def faithful(name: str, header: object, folded: bytes, limit: int | None) -> bytes:
+    """Give a folded field; by words, where it has come to mean something else.
+
+    What stands in one line, without encoded words, means what it says; so does what is
+    no header object, but text that is folded where it has spaces.
+    """
+    is_one_line = b"=?" not in folded and folded.count(b"\r\n") == 1
+    if is_one_line or not isinstance(header, BaseHeader):
+        return folded
+    # In what is for programs, such as List-Unsubscribe, nobody decodes a word.
+    is_needless = b"=?" in folded and header.isascii() and "=?" not in header
+    if not is_needless and _meaning(header) == _meaning(_read(name, folded)):
+        return folded
+    words = _words(name, header)
+    if words is None:
+        return folded
+    return _by_words(name, words, limit, "\r\n").encode("utf-8", "surrogateescape")
+
+
+def _read(name: str, folded: bytes) -> object:
+    text = folded.decode("utf-8", "surrogateescape").partition(":")[2]
+    return policy.default.header_factory(name, _FOLD.sub("", text).strip())
+
+
+def _meaning(header: object) -> object:
+    """Give what a reader makes of a header."""
+    if isinstance(header, AddressHeader):
+        return [(each.display_name, each.addr_spec) for each in header.addresses]
+    if isinstance(header, ContentDispositionHeader):
+        return dict(header.params)
+    return str(header).split()
 
 
 def _is_plain(form: re.Pattern[str], text: str) -> bool:

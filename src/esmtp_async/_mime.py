@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from esmtp_async._binary import put_in, take_out
+from esmtp_async._fields import faithful
 from esmtp_async._headers import LINE_END, Field, Header
 from esmtp_async._signing import Signers, with_signatures
 from esmtp_async.protocol._addresses import domain_name
@@ -32,7 +33,7 @@ from esmtp_async.protocol._content import MAX_TEXT_LINE, Canonicalizer, MailData
 from esmtp_async.protocol._exceptions import InvalidInput
 
 # A field and its folded lines (RFC 5322 §2.2, §2.2.3).
-_FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*")
+_FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:[^\r\n\0]*\r\n(?:[ \t][^\r\n\0]*\r\n)*")
 
 _BLIND: Final = frozenset({"bcc", "resent-bcc"})
 
@@ -214,7 +215,10 @@ class _Folded(str):
         """Make the value of a field that was folded into these octets."""
         match = _FIELD.fullmatch(octets)
         if match is None or match[1].decode("ascii").lower() != field.key:
-            msg = f"header field {field.name!r} holds a line end, or its name is none"
+            msg = (
+                f"header field {field.name!r} holds a line end or NUL, or its name is "
+                "none"
+            )
             raise InvalidInput(msg)
         folded = super().__new__(cls, field.text)
         folded.name = field.name
@@ -271,11 +275,12 @@ def _by_policy(
     if field.text.isascii():
         folded = own.fold_binary(field.name, field.value)
         if not (own.max_line_length and _is_unfit(folded)):
-            return folded
+            return faithful(field.name, field.value, folded, own.max_line_length)
     value = field.parsed if field.is_text else field.value
     if isinstance(value, AddressHeader) and not (modern.utf8 or _is_ascii(value)):
         value = _with_a_labels(field.name, value)
-    return modern.fold_binary(field.name, value)
+    folded = modern.fold_binary(field.name, value)
+    return faithful(field.name, value, folded, modern.max_line_length)
 
 
 def _with_a_labels(name: str, header: AddressHeader) -> str:

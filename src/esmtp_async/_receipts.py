@@ -37,15 +37,16 @@ _QUEUE_ID: Final = re.compile(
 )
 _SENDMAIL_ID: Final = re.compile(r"2\.0\.0 (\w+) Message accepted for delivery")
 
-# A refusal's stage to its error and its command; later stages are nearer to it.
-_REFUSALS: Final[dict[Stage, tuple[type[Refused], str]]] = {
+# A refusal's stage to its error and its command, None for that of the mail data; later
+# stages are nearer to it.
+_REFUSALS: Final[dict[Stage, tuple[type[Refused], str | None]]] = {
     Stage.LOCAL: (RecipientsRefused, "RCPT"),
     Stage.COMMAND: (Refused, ""),
     Stage.RSET: (Refused, "RSET"),
     Stage.MAIL: (SenderRefused, "MAIL"),
     Stage.RCPT: (RecipientsRefused, "RCPT"),
-    Stage.DATA: (ContentRefused, "DATA"),
-    Stage.FINAL: (ContentRefused, "DATA"),
+    Stage.DATA: (ContentRefused, None),
+    Stage.FINAL: (ContentRefused, None),
 }
 _LATEST: Final = list(_REFUSALS).index
 
@@ -65,6 +66,8 @@ class Receipt(NamedTuple):
     attempts: int
     #: Extensions that were preferred and not offered, so that less was asked for.
     left_out: frozenset[str] = frozenset()
+    #: The command that the mail data went by, DATA or BDAT.
+    by: str = "DATA"
 
     @property
     def accepted(self) -> tuple[str, ...]:
@@ -98,7 +101,7 @@ class Receipt(NamedTuple):
         its `retry_safe` is False.
         """
         if self.refused:
-            error = _refusal(self.recipients, self.refused)
+            error = _refusal(self.recipients, self.refused, self.by)
             error.retry_safe = False
             raise error
 
@@ -131,10 +134,13 @@ class SendResult:
         raise self.told
 
 
-def failure_of(results: Results, cause: SMTPError | None) -> SMTPError | None:
+def failure_of(
+    results: Results, cause: SMTPError | None, by: str = "DATA"
+) -> SMTPError | None:
     """Give the error that the results amount to; None where somebody accepted.
 
-    `cause` is what ended the attempt, if not a reply did.
+    `cause` is what ended the attempt, if not a reply did; `by` the command that the
+    mail data went by.
     """
     outcomes = {result.outcome for result in results}
     if UNKNOWN in outcomes:
@@ -154,12 +160,13 @@ def failure_of(results: Results, cause: SMTPError | None) -> SMTPError | None:
         cause.recipients = results
         return cause
     refused = tuple(r for r in results if r.outcome is Outcome.REFUSED)
-    return _refusal(results, refused)
+    return _refusal(results, refused, by)
 
 
-def _refusal(results: Results, refused: Results) -> NotDelivered:
+def _refusal(results: Results, refused: Results, by: str) -> NotDelivered:
     last = max(refused, key=lambda result: _LATEST(result.stage))
     error, command = _REFUSALS[last.stage]
+    command = by if command is None else command
     who = ", ".join(printable(result.address.encode()) for result in refused)
     why = last.reply or "the server lacks an extension that is needed"
     return error(

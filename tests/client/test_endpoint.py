@@ -44,6 +44,8 @@ def test_servers(text: str, host: str, port: int | None) -> None:
         ("smtp://MÜNCHEN.test.:25", Target("xn--mnchen-3ya.test", 25)),
         ("smtp://straße.de", Target("xn--strae-oqa.de")),
         ("smtp://[::1]:25", Target("::1", 25)),
+        ("smtp://[fe80::1%25eth0]:25", Target("fe80::1%eth0", 25)),
+        ("smtp://[fe80::1%eth0]", Target("fe80::1%eth0")),
         ("smtps://h", Target("h", security=Security.TLS)),
         ("submission://h", Target("h", security=Security.STARTTLS)),
         ("submissions://h:1", Target("h", 1, security=Security.TLS)),

@@ -146,3 +146,21 @@ def test_I7_xclient_is_checked_when_the_client_is_made() -> None:
         SMTPClient("localhost", xclient={"NAME": "a\r\nQUIT"})
     with pytest.raises(InvalidInput, match="attribute NAME is empty or holds"):
         SendOptions(xforward={"NAME": "a\r\nQUIT"})
+
+
+@everywhere
+async def test_what_is_asked_about_may_be_outside_ascii() -> None:
+    lists = {"größe": ["a@x.test"]}
+    async with (
+        SMTPServer(extensions=["SMTPUTF8"], lists=lists) as server,
+        server.client() as client,
+    ):
+        assert (await client.expand("größe")).code == 250
+        assert (await client.verify("jürgen@x.test")).code == 252
+        said = [said.octets for said in server.transcript[0] if said.side == "C"]
+        assert "EXPN größe SMTPUTF8\r\n".encode() in said
+    async with SMTPServer(extensions=["8BITMIME"]) as server, server.client() as client:
+        with pytest.raises(NotSupported, match=r"VRFY .* needs SMTPUTF8") as caught:
+            await client.verify("jürgen@x.test")
+        assert caught.value.extension == "SMTPUTF8"
+        assert (await client.noop()).code == 250, "the connection is as good as before"

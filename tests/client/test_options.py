@@ -12,6 +12,7 @@ import pytest
 
 from esmtp_async import (
     Body,
+    ContentRefused,
     DeliverBy,
     NotSupported,
     Outcome,
@@ -19,7 +20,7 @@ from esmtp_async import (
     Sendable,
     SendOptions,
 )
-from esmtp_async.testing import SMTPServer
+from esmtp_async.testing import Rule, SMTPServer
 from tests.backends import everywhere
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -164,3 +165,19 @@ async def test_an_attachment_travels_without_base64() -> None:
         assert octets in binary.content
         assert len(binary.content) < 0.75 * len(coded.content)
         assert server.violations == []
+
+
+@everywhere
+@pytest.mark.parametrize(
+    ("pipelining", "command"), [("conformant", "DATA"), ("eager", "BDAT")]
+)
+async def test_a_refusal_names_the_command(pipelining: str, command: str) -> None:
+    rules = [Rule("CONTENT|LAST", "a@example.org", "550 5.7.1 spam")]
+    async with (
+        SMTPServer(extensions=ALL, eager=True, rules=rules) as server,
+        server.client(pipelining=pipelining) as client,
+    ):
+        with pytest.raises(ContentRefused) as caught:
+            await client.send(ADDRESSED)
+        assert caught.value.command == command
+        assert f"the server refused {command} for b@example.org" in str(caught.value)

@@ -7,7 +7,14 @@ import pickle
 
 import pytest
 
-from esmtp_async.protocol import Outcome, RecipientResult, Reply, Stage, _exceptions
+from esmtp_async.protocol import (
+    ForwardPath,
+    Outcome,
+    RecipientResult,
+    Reply,
+    Stage,
+    _exceptions,
+)
 from esmtp_async.protocol._exceptions import (
     AuthenticationFailed,
     ConnectFailed,
@@ -222,3 +229,14 @@ def test_errors_of_the_network_are_the_ones_of_the_standard_library_too() -> Non
     ]:
         with pytest.raises(caught, match=r"^no$"):
             raise error("no")
+
+
+def test_bad_input_is_shown_but_not_all_of_it() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        ForwardPath.parse("x" * 1_000_000)
+    told = str(caught.value)
+    assert len(told) < 700
+    assert told.startswith("'xxx")
+    assert told.endswith("(RFC 5321 section 4.1.2)")
+    again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301  # its own
+    assert str(again) == told

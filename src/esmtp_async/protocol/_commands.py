@@ -326,6 +326,11 @@ class Noop(Command):
         super().__init__(b"NOOP\r\n")
 
 
+def _asked_about(string: str) -> str:
+    """Add the parameter that text outside ASCII needs (RFC 6531 §3.7.4.2)."""
+    return string if str(string).isascii() else f"{string} SMTPUTF8"
+
+
 class Vrfy(Command):
     """VRFY: is this a user or a mailbox? (RFC 5321 §4.1.1.6)."""
 
@@ -333,7 +338,7 @@ class Vrfy(Command):
     verb = Verb.VRFY
 
     def __init__(self, string: str) -> None:
-        super().__init__(with_argument("VRFY", string))
+        super().__init__(with_argument("VRFY", _asked_about(string)))
 
 
 class Expn(Command):
@@ -343,7 +348,7 @@ class Expn(Command):
     verb = Verb.EXPN
 
     def __init__(self, string: str) -> None:
-        super().__init__(with_argument("EXPN", string))
+        super().__init__(with_argument("EXPN", _asked_about(string)))
 
 
 class Help(Command):

@@ -26,12 +26,15 @@ the client meet the second one as `ProtocolViolation`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict, TypeVar, Unpack
+from typing import Final, TypedDict, TypeVar, Unpack
 
 from esmtp_async.protocol._outcomes import RecipientResult, Stage
 from esmtp_async.protocol._replies import Reply
 
 _E = TypeVar("_E", bound=Exception)
+
+#: Characters of what is told of bad input.
+_MAX_MESSAGE: Final = 600
 
 
 class Circumstances(TypedDict, total=False):
@@ -68,7 +71,16 @@ class SMTPError(Exception):
 
 
 class InvalidInput(SMTPError, ValueError):
-    """The caller's input cannot be sent; nothing was written because of it."""
+    """The caller's input cannot be sent; nothing was written because of it.
+
+    What is wrong is shown, but of what is long only as much as tells which one it is.
+    """
+
+    def __init__(self, message: str, **circumstances: Unpack[Circumstances]) -> None:
+        if len(message) > _MAX_MESSAGE:
+            half = _MAX_MESSAGE // 2
+            message = f"{message[:half]} ... {message[-half:]}"
+        super().__init__(message, **circumstances)
 
 
 def check_type(what: str, value: object, *kinds: type) -> None:

@@ -76,8 +76,11 @@ class Inquiry:
         #: The reply, once it has come.
         self.reply: Reply | None = None
 
-    def commands(self, _session: Session) -> Commands:
-        """Yield the one command."""
+    def commands(self, session: Session) -> Commands:
+        """Yield the one command; raises `NotSupported` for text that cannot be said."""
+        if not self._command.wire.isascii() and "SMTPUTF8" not in session.extensions:
+            msg = f"{self._command} needs SMTPUTF8, which the server does not offer"
+            raise NotSupported(msg, extension="SMTPUTF8", stage=Stage.COMMAND)
         yield self._command
 
     def replied(self, _command: Command | None, reply: Reply) -> None:

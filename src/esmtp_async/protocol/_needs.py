@@ -51,6 +51,31 @@ def served(
     return given
 
 
+def needed(envelope: Envelope, content: MailData) -> frozenset[str]:
+    """Name the extensions that a message cannot do without, whatever the server."""
+    asked_for = [*envelope.parameters, *envelope.forwarded]
+    for recipient in envelope.recipients:
+        asked_for += recipient.parameters
+    names = {parameter.extension for parameter in asked_for} - envelope.preferred
+    if _needs_smtputf8(envelope, content, range(len(envelope.recipients))):
+        names.add("SMTPUTF8")
+    if content.is_binary:
+        names |= {"BINARYMIME", "CHUNKING"}
+    elif content.known is not None and content.is_8bit:
+        names.add("8BITMIME")
+    return frozenset(names)
+
+
+def _needs_smtputf8(
+    envelope: Envelope, content: MailData, asked: Iterable[int]
+) -> bool:
+    return (
+        content.has_8bit_header
+        or envelope.reverse_path.needs_smtputf8
+        or any(envelope.recipients[index].path.needs_smtputf8 for index in asked)
+    )
+
+
 def left_out(envelope: Envelope, content: MailData, session: Session) -> frozenset[str]:
     """Name the extensions that are preferred, and cannot serve what is asked for."""
     asked_for = [*envelope.parameters, *envelope.forwarded]
@@ -87,11 +112,7 @@ def mail_parameters(
         body = _body(content, extensions)
         if body is not None:
             parameters["BODY"] = body
-    if (
-        content.has_8bit_header
-        or envelope.reverse_path.needs_smtputf8
-        or any(envelope.recipients[index].path.needs_smtputf8 for index in asked)
-    ):
+    if _needs_smtputf8(envelope, content, asked):
         if "SMTPUTF8" not in extensions:
             why = "an address or a header of the message needs"
             raise _not_offered("SMTPUTF8", why)

@@ -71,7 +71,7 @@ def envid(value: str) -> Parameter:
     check_type("envid", value, str)
     if not (value.isascii() and value.isprintable() and 0 < len(value) <= MAX_ENVID):
         msg = (
-            f"envid {_shown(value)} is not 1 to {MAX_ENVID} printable ASCII characters "
+            f"envid {value!r} is not 1 to {MAX_ENVID} printable ASCII characters "
             "(RFC 3461 section 4.4)"
         )
         raise InvalidInput(msg)
@@ -87,7 +87,7 @@ def notify(value: str | Sequence[str]) -> Parameter:
     words = list(dict.fromkeys(word.upper() for word in words))
     if not words or not _NOTIFY.issuperset(words) or ("NEVER" in words and words[1:]):
         msg = (
-            f"notify {_shown(value)} is neither NEVER nor any of SUCCESS, FAILURE, "
+            f"notify {value!r} is neither NEVER nor any of SUCCESS, FAILURE, "
             "DELAY (RFC 3461 section 4.1)"
         )
         raise InvalidInput(msg)
@@ -115,17 +115,14 @@ def orcpt(value: str) -> Parameter:
         )
     ):
         msg = (
-            f"orcpt {_shown(value)} is not addr-type;address, in ASCII unless the type "
+            f"orcpt {value!r} is not addr-type;address, in ASCII unless the type "
             "is utf-8 (RFC 3461 section 4.2, RFC 6533 section 3)"
         )
         raise InvalidInput(msg)
     encode = _grammar.embedded if internationalized else _grammar.xtext
     encoded = f"{kind};{encode(address)}"
     if len(encoded) > MAX_ORCPT:
-        msg = (
-            f"orcpt {_shown(value)} exceeds {MAX_ORCPT} characters "
-            "(RFC 3461 section 4.2)"
-        )
+        msg = f"orcpt {value!r} exceeds {MAX_ORCPT} characters (RFC 3461 section 4.2)"
         raise InvalidInput(msg)
     return Parameter("DSN", "ORCPT", encoded)
 
@@ -244,11 +241,11 @@ def submitter(value: str) -> Parameter:
     encoded = "<>"
     if value:
         if not _grammar.MAILBOX.fullmatch(value) or not value.isascii():
-            msg = f"auth {_shown(value)} is not a mailbox in ASCII (RFC 4954 section 5)"
+            msg = f"auth {value!r} is not a mailbox in ASCII (RFC 4954 section 5)"
             raise InvalidInput(msg)
         encoded = _grammar.xtext(value)
     if len(encoded) > _MAX_SUBMITTER:
-        msg = f"auth {_shown(value)} exceeds {_MAX_SUBMITTER} characters (RFC 4954)"
+        msg = f"auth {value!r} exceeds {_MAX_SUBMITTER} characters (RFC 4954)"
         raise InvalidInput(msg)
     return Parameter("AUTH", "AUTH", encoded, _check_authenticated)
 
@@ -292,17 +289,11 @@ def _check_attribute(name: str, session: Session) -> str | None:
 # The words, numbers and times in them
 
 
-def _shown(value: object) -> str:
-    """Show a value that is wrong, or as much of it as tells which one it is."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 def _word(what: str, value: str, words: frozenset[str], source: str) -> str:
     check_type(what, value, str)
     if value.upper() not in words:
         choices = " nor ".join(sorted(words))
-        msg = f"{what} {_shown(value)} is neither {choices} ({source})"
+        msg = f"{what} {value!r} is neither {choices} ({source})"
         raise InvalidInput(msg)
     return value.upper()
 

@@ -88,6 +88,8 @@ class Transaction:
         self._unsupported = False
         #: Whether an octet of the mail data may have been sent.
         self.content_begun: bool = False
+        #: The command that the mail data go by.
+        self.by: str = "DATA"
         # What decided for all: MAIL's refusal, DATA's or a chunk's, a 421.
         self._mail: Verdict | None = None
         self._data: Verdict | None = None
@@ -126,6 +128,7 @@ class Transaction:
             if len(self._accepted) < len(self._asked):
                 return
         if self._chunks(extensions):
+            self.by = "BDAT"
             yield from self._say_chunks(extensions)
         else:
             yield from self._say_data(session)

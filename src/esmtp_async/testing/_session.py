@@ -277,7 +277,7 @@ class Conversation:
         expect_argument(argument)
         if not self._settings.lists:
             raise Refusal(502, "5.5.1", "there are no lists")
-        members = self._settings.lists.get(argument)
+        members = self._settings.lists.get(argument.removesuffix(" SMTPUTF8"))
         if members is None:
             raise Refusal(550, "5.1.1", "no such list")
         return Answer(250, "2.1.5", "\n".join(f"<{member}>" for member in members))

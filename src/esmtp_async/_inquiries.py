@@ -1,0 +1,93 @@
+"""What a client may ask a server beside sending: one command, one reply."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from esmtp_async._pool import Pool
+from esmtp_async._progress import Progress
+from esmtp_async._transport import TLSInfo
+from esmtp_async.protocol._commands import Command, Expn, Help, Noop, Vrfy
+from esmtp_async.protocol._exceptions import ConnectionLost
+from esmtp_async.protocol._exchange import Inquiry
+from esmtp_async.protocol._extensions import Extensions
+from esmtp_async.protocol._gateways import Etrn
+from esmtp_async.protocol._outcomes import Stage
+from esmtp_async.protocol._replies import Reply
+
+
+class ServerInfo(NamedTuple):
+    """What a server says of itself."""
+
+    #: The greeting.
+    greeting: Reply | None
+    #: What it offers on a connection that is ready for mail.
+    extensions: Extensions
+    #: What protects the connection; None in clear text.
+    tls: TLSInfo | None
+
+    @property
+    def auth(self) -> tuple[str, ...]:
+        """The SASL mechanisms that it offers."""
+        return self.extensions.auth
+
+
+class Inquirer:
+    """Asks over the connections of a pool."""
+
+    _pool: Pool
+
+    async def probe(self) -> ServerInfo:
+        """Connect, authenticate if so configured, and tell what the server offers.
+
+        Raises the errors of `send` that belong to connecting.
+        """
+        pooled = await self._pool.acquire(Progress())
+        connection = pooled.connection
+        info = ServerInfo(
+            connection.greeting,
+            connection.session.extensions,
+            connection.tls,
+        )
+        await self._pool.release(pooled)
+        return info
+
+    async def noop(self) -> Reply:
+        """Say NOOP; give the reply, whatever it says (RFC 5321 §4.1.1.9)."""
+        return await self._inquire(Noop())
+
+    async def verify(self, address: str) -> Reply:
+        """Say VRFY; give the reply, whatever it says (RFC 5321 §4.1.1.6)."""
+        return await self._inquire(Vrfy(address))
+
+    async def help(self, topic: str = "") -> Reply:
+        """Say HELP; give the reply, whatever it says (RFC 5321 §4.1.1.8)."""
+        return await self._inquire(Help(topic))
+
+    async def etrn(self, node: str) -> Reply:
+        """Ask for the mail that waits for a host; give the reply (RFC 1985).
+
+        `node` is its name, `@domain` for all below a domain, or `#queue`.
+        """
+        return await self._inquire(Etrn(node))
+
+    async def expand(self, name: str) -> Reply:
+        """Say EXPN; give the reply, whatever it says (RFC 5321 §4.1.1.7)."""
+        return await self._inquire(Expn(name))
+
+    async def _inquire(self, command: Command) -> Reply:
+        """Ask; once more where a pooled connection turns out dead."""
+        inquiry = Inquiry(command)
+        for again in (False, True):
+            pooled = await self._pool.acquire(Progress(), fresh=again)
+            try:
+                await pooled.connection.run(inquiry)
+            except ConnectionLost:
+                if again or not pooled.reused:
+                    raise
+            finally:
+                await self._pool.release(pooled)
+            if inquiry.reply is not None:
+                return inquiry.reply
+        msg = f"the server closed the connection before it answered {command}"
+        raise ConnectionLost(msg, stage=Stage.COMMAND, temporary=True)
