@@ -26,7 +26,7 @@ from esmtp_async._delivery import Delivery
 from esmtp_async._dialer import Dialer
 from esmtp_async._endpoint import Security
 from esmtp_async._events import Event, MessageFinished, Observer
-from esmtp_async._inquiries import Inquirer
+from esmtp_async._inquiries import Inquirer, ask_for_more
 from esmtp_async._messages import Outgoing, Recipients, Sendable, prepare
 from esmtp_async._options import NO_OPTIONS, SendOptions
 from esmtp_async._pace import Pace, RateLimit, check_count
@@ -341,6 +341,7 @@ class SMTPClient(Inquirer):
         outgoing = await prepare(message, sender, recipients, options, settings.signers)
         pooled = await self._pool.acquire(Progress())
         try:
+            await ask_for_more(pooled.connection)
             return plan(
                 outgoing,
                 pooled.connection.session,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from esmtp_async._connection import Connection
 from esmtp_async._pool import Pool
 from esmtp_async._progress import Progress
 from esmtp_async._transport import TLSInfo
@@ -32,6 +33,15 @@ class ServerInfo(NamedTuple):
         return self.extensions.auth
 
 
+async def ask_for_more(connection: Connection) -> None:
+    """Say EHLO once more where the server may offer more than it has.
+
+    A refusal is no error: what was offered before stays.
+    """
+    if connection.session.may_offer_more:
+        await connection.run(Inquiry(connection.session.hello))
+
+
 class Inquirer:
     """Asks over the connections of a pool."""
 
@@ -44,13 +54,15 @@ class Inquirer:
         """
         pooled = await self._pool.acquire(Progress())
         connection = pooled.connection
-        info = ServerInfo(
-            connection.greeting,
-            connection.session.extensions,
-            connection.tls,
-        )
-        await self._pool.release(pooled)
-        return info
+        try:
+            await ask_for_more(connection)
+            return ServerInfo(
+                connection.greeting,
+                connection.session.extensions,
+                connection.tls,
+            )
+        finally:
+            await self._pool.release(pooled)
 
     async def noop(self) -> Reply:
         """Say NOOP; give the reply, whatever it says (RFC 5321 §4.1.1.9)."""

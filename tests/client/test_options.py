@@ -12,6 +12,7 @@ import pytest
 
 from esmtp_async import (
     Body,
+    ClientOptions,
     ContentRefused,
     DeliverBy,
     NotSupported,
@@ -181,3 +182,82 @@ async def test_a_refusal_names_the_command(pipelining: str, command: str) -> Non
             await client.send(ADDRESSED)
         assert caught.value.command == command
         assert f"the server refused {command} for b@example.org" in str(caught.value)
+
+
+GROWN = "250-mail.example.test\n250-PIPELINING\n250-8BITMIME\n250 DSN"
+
+
+def growing(*offer: str, reply: str = GROWN) -> SMTPServer:
+    """Give a server that answers the EHLO behind AUTH otherwise."""
+    rule = Rule("EHLO", reply=reply, skip=1, times=1)
+    return SMTPServer(
+        extensions=offer, users={"u": "p"}, auth_needs_tls=False, rules=[rule]
+    )
+
+
+def hellos(server: SMTPServer) -> int:
+    return sum(said.octets[:4] == b"EHLO" for said in server.transcript[0])
+
+
+REPORTED = SendOptions(ret="HDRS")
+ALICE = ClientOptions(
+    username="u", password="p", allow_plaintext_auth=True, max_connections=1
+)
+
+
+@everywhere
+@pytest.mark.parametrize("many", [False, True])
+async def test_what_is_offered_behind_auth_alone_is_asked_for(*, many: bool) -> None:
+    with_report = Recipient("b@example.org", notify="NEVER")
+    async with (
+        growing("PIPELINING") as server,
+        server.client(**ALICE) as client,
+    ):
+        if many:
+            batch = [(ADDRESSED, "a@example.org", [with_report])] * 3
+            async with client.send_many(batch) as results:
+                for _ in range(3):
+                    (await anext(results)).unwrap()
+        else:
+            await client.send(ADDRESSED)
+            assert hellos(server) == 1, "nothing was missing"
+            await client.send(ADDRESSED, options=REPORTED)
+            await client.send(ADDRESSED, options=REPORTED)
+        assert hellos(server) == 2
+        assert len(server.messages) == 3
+        assert server.violations == []
+
+
+@everywhere
+async def test_more_is_asked_for_once_and_a_refusal_is_no_error() -> None:
+    for reply in ("503 5.5.1 you said so", "250 mail.example.test"):
+        async with (
+            growing("PIPELINING", reply=reply) as server,
+            server.client(**ALICE) as client,
+        ):
+            for _ in range(2):
+                with pytest.raises(NotSupported, match="RET needs DSN"):
+                    await client.send(ADDRESSED, options=REPORTED)
+            await client.send(ADDRESSED)
+            assert hellos(server) == 2
+            assert server.connections == 1
+            assert server.violations == []
+
+
+@everywhere
+async def test_a_preference_and_a_plan_ask_for_more_too() -> None:
+    options = SendOptions(ret="HDRS", prefer="DSN")
+    async with (
+        growing("PIPELINING") as server,
+        server.client(**ALICE) as client,
+    ):
+        receipt = await client.send(ADDRESSED, options=options)
+        assert receipt.left_out == frozenset()
+        assert hellos(server) == 2
+    async with (
+        growing("PIPELINING") as server,
+        server.client(**ALICE) as client,
+    ):
+        assert (await client.plan(ADDRESSED, options=REPORTED)).problems == ()
+        assert "DSN" in (await client.probe()).extensions
+        assert hellos(server) == 2

@@ -91,6 +91,10 @@ class Session:
         self.tls: bool = tls
         #: Whether the server knows who we are (RFC 4954 §4).
         self.authenticated: bool = False
+        #: What it was last told of us, and whether it may offer more by now: some
+        #: servers do to those they know, in answer to the same once more.
+        self.hello: Command = Connect()
+        self.may_offer_more: bool = False
         self._allow_pipelining = pipelining
         self._window = window
         self._lenient_reply_eol = lenient_reply_eol
@@ -349,11 +353,15 @@ class Session:
 
     def _learn(self, command: Command, reply: Reply) -> None:
         """Note what the server offers now, and to whom."""
+        if command.verb in AUTHENTICATING:
+            if reply.code == AUTHENTICATED:
+                self.authenticated = self.may_offer_more = True
+            return
+        self.may_offer_more = False
         if self._state is states.GREETED:
             self._forget()
-        elif command.verb in AUTHENTICATING:
-            self.authenticated |= reply.code == AUTHENTICATED
         elif command.verb is verbs.HELLO and not reply.refused:
+            self.hello = command
             extended = not isinstance(command, Helo)
             self._extensions = (
                 Extensions.from_reply(reply) if extended else Extensions()

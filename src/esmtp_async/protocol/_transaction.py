@@ -99,20 +99,18 @@ class Transaction:
 
     def commands(self, session: Session) -> Commands:
         """Yield the commands; raises `NotSupported`, mostly before the first."""
-        extensions = session.extensions
         self._lmtp = session.lmtp
-        self._select(session)
-        forwarded: list[Xforward] = []
+        selected = None
         try:
-            mail_parameters = needs.mail_parameters(
-                self.envelope, self._asked, self._content, session
-            )
-            if self.envelope.forwarded:
-                served = self._served(self.envelope.forwarded, session)
-                forwarded = Xforward.lines(served)
+            selected = self._select(session)
         except NotSupported:
-            self._unsupported = True
-            raise
+            if not session.may_offer_more:
+                raise
+        falls_short = selected is None or self._lacking or self.left_out
+        if selected is None or (falls_short and session.may_offer_more):
+            yield session.hello
+            selected = self._select(session)
+        mail_parameters, forwarded = selected
         if session.projected is not states.READY:
             yield _RSET
         yield from forwarded
@@ -127,9 +125,9 @@ class Transaction:
             yield WAIT
             if len(self._accepted) < len(self._asked):
                 return
-        if self._chunks(extensions):
+        if self._chunks(session.extensions):
             self.by = "BDAT"
-            yield from self._say_chunks(extensions)
+            yield from self._say_chunks(session.extensions)
         else:
             yield from self._say_data(session)
 
@@ -147,7 +145,7 @@ class Transaction:
                 self._taken[index] = len(self._taken)
         elif verb in END_OF_MAIL_DATA:
             self._final.append(reply)
-        elif not refused:
+        elif not refused or verb is verbs.HELLO:
             return
         elif verb is verbs.XFORWARD:
             self.left_out |= {"XFORWARD"}  # it is but for the server's log
@@ -220,10 +218,14 @@ class Transaction:
     ) -> Parameters:
         return needs.served(parameters, session, self.envelope.preferred)
 
-    def _select(self, session: Session) -> None:
-        """Ask for the recipients that the server's extensions can serve."""
+    def _select(self, session: Session) -> tuple[Parameters, list[Xforward]]:
+        """Choose the recipients that the server's extensions can serve.
+
+        Gives the parameters of MAIL, and what XFORWARD tells.
+        """
         lacking = None
         envelope = self.envelope
+        self._asked, self._lacking = [], set()
         for index, recipient in enumerate(envelope.recipients):
             missing = needs.missing(recipient, session, envelope.preferred)
             if missing is None:
@@ -235,6 +237,15 @@ class Transaction:
             raise lacking
         if envelope.preferred:
             self.left_out = needs.left_out(envelope, self._content, session)
+        self._unsupported = True  # unless nothing is missing
+        parameters = needs.mail_parameters(
+            envelope, self._asked, self._content, session
+        )
+        forwarded: list[Xforward] = []
+        if envelope.forwarded:
+            forwarded = Xforward.lines(self._served(envelope.forwarded, session))
+        self._unsupported = False
+        return parameters, forwarded
 
     # How the mail data are said
 
