@@ -41,6 +41,10 @@ myhostname = mx.{domain}
 myorigin = {domain}
 smtpd_peername_lookup = no
 
+# Whoever is on this machine may be a gateway.
+smtpd_authorized_xclient_hosts = {host}
+smtpd_authorized_xforward_hosts = {host}
+
 # AUTH over TLS only, checked against passwords of its own.
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_local_domain = {domain}
