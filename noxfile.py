@@ -89,8 +89,12 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     apart = "not interop and not mutation and not simulation"
     pytest = ["pytest", "-n", "4", "-m", apart]
-    if session.python != OLDEST or session.posargs:
+    if session.posargs:
         session.run(*pytest, *session.posargs)
+        return
+    if session.python != OLDEST:
+        # What is proved of the table is proved whatever the Python.
+        session.run(*pytest, "--ignore=tests/protocol/test_product.py")
         return
     # Not by pytest-cov, which would start after the package's own pytest plugin.
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()) / "coverage")
