@@ -191,3 +191,32 @@ async def test_nothing_is_asked_for_what_makes_no_sense() -> None:
             await client.plan(b"From: a@x.test\r\n\r\n")
         with pytest.raises(InvalidInput, match="all_or_nothing is of type int"):
             await client.plan(message(), all_or_nothing=1)  # type: ignore[arg-type]
+
+
+@everywhere
+async def test_what_the_binary_form_needs() -> None:
+    attached = message()
+    attached.add_attachment(b"\0" * 99, maintype="image", subtype="x")
+    options = SendOptions(body="BINARYMIME")
+    prefer = SendOptions(body="BINARYMIME", ret="HDRS", prefer=["BINARYMIME", "DSN"])
+    offer = ("BINARYMIME", "CHUNKING")
+    async with SMTPServer(extensions=offer) as server, server.client() as client:
+        planned = await client.plan(attached, options=options)
+        assert planned.needs == {"BINARYMIME", "CHUNKING"}
+        assert planned.flights[0] == ("MAIL FROM:<a@x.test> BODY=BINARYMIME",)
+        planned = await client.plan(attached, options=prefer)
+        assert planned.needs == frozenset()
+        assert planned.flights[0] == ("MAIL FROM:<a@x.test> BODY=BINARYMIME",)
+        planned = await client.plan(message(), options=prefer)
+        assert planned.left_out == {"DSN"}, "there is nothing binary in it"
+        assert planned.needs == frozenset()
+    async with SMTPServer(extensions=["CHUNKING"]) as server, server.client() as client:
+        (problem,) = (await client.plan(attached, options=options)).problems
+        assert problem.extension == "BINARYMIME"
+
+
+@everywhere
+async def test_a_plan_for_all_or_nobody() -> None:
+    async with SMTPServer(extensions=OFFER) as server, server.client() as client:
+        planned = await client.plan(message(), all_or_nothing=True)
+        assert planned.round_trips == 3, "the replies to RCPT are waited for"

@@ -56,14 +56,16 @@ def needed(envelope: Envelope, content: MailData) -> frozenset[str]:
     asked_for = [*envelope.parameters, *envelope.forwarded]
     for recipient in envelope.recipients:
         asked_for += recipient.parameters
-    names = {parameter.extension for parameter in asked_for} - envelope.preferred
+    names = {parameter.extension for parameter in asked_for}
     if _needs_smtputf8(envelope, content, range(len(envelope.recipients))):
         names.add("SMTPUTF8")
     if content.is_binary:
-        names |= {"BINARYMIME", "CHUNKING"}
+        # Where it is but preferred, another form does, and needs nothing.
+        if "BINARYMIME" not in envelope.preferred:
+            names |= {"BINARYMIME", "CHUNKING"}
     elif content.known is not None and content.is_8bit:
         names.add("8BITMIME")
-    return frozenset(names)
+    return frozenset(names) - envelope.preferred
 
 
 def _needs_smtputf8(
