@@ -24,7 +24,7 @@ assert pathlib.Path(esmtp_async.__file__).is_relative_to(installed), esmtp_async
 
 FUZZED = [
     *("replies", "conversation", "challenges"),
-    *("addresses", "parameters", "servers"),
+    *("addresses", "parameters", "servers", "reports"),
 ]
 
 PROTOCOL = "src/esmtp_async/protocol/*"

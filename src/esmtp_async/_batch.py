@@ -25,7 +25,7 @@ from esmtp_async._carrier import Carrier, Carriers
 from esmtp_async._delivery import Delivery
 from esmtp_async._desk import Desk, Finished, Job
 from esmtp_async._messages import Outgoing, Recipients, Sendable, prepare
-from esmtp_async._options import NO_OPTIONS
+from esmtp_async._options import NO_OPTIONS, SendOptions
 from esmtp_async._pace import Pace
 from esmtp_async._pool import Pool
 from esmtp_async._receipts import SendResult
@@ -84,12 +84,14 @@ class Batch:
         connections: int,
         ordered: bool,
         eager: bool,
+        options: SendOptions = NO_OPTIONS,
         signers: Signers = (),
     ) -> None:
         under_way = connections * (window if eager else _TWO)
         self._source = source
         self._pace = pace
         self._eager = eager
+        self._options = options
         self._signers = signers
         self._desk = Desk(finished, 2 * under_way + _AHEAD, ordered=ordered)
         self._carriers = Carriers(self._desk, pool, window, connections)
@@ -171,7 +173,7 @@ class Batch:
         desk = self._desk
         number = desk.number()
         try:
-            outgoing = await _outgoing(entry, self._signers)
+            outgoing = await _outgoing(entry, self._options, self._signers)
         except SMTPError as error:
             desk.post(SendResult(number, entry, error))
             return
@@ -215,7 +217,7 @@ def _is_addressed(entry: tuple[object, ...]) -> TypeGuard[Addressed]:
     return len(entry) == _THREE
 
 
-async def _outgoing(entry: Entry, signers: Signers) -> Outgoing:
+async def _outgoing(entry: Entry, options: SendOptions, signers: Signers) -> Outgoing:
     """Make a message ready; what cannot be read is no message."""
     addressed: Addressed
     if not isinstance(entry, tuple):
@@ -226,7 +228,7 @@ async def _outgoing(entry: Entry, signers: Signers) -> Outgoing:
         msg = f"a tuple of {len(entry)} is not (message, sender, recipients)"
         raise InvalidInput(msg)
     try:
-        return await prepare(*addressed, NO_OPTIONS, signers)
+        return await prepare(*addressed, options, signers)
     except SMTPError:
         raise
     except Exception as error:

@@ -272,6 +272,7 @@ class SMTPClient(Inquirer):
         window: int | None = None,
         connections: int | None = None,
         ordered: bool = False,
+        options: SendOptions | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[SendResult]]:
         """Send many messages; give the result of each as it is known.
 
@@ -294,6 +295,8 @@ class SMTPClient(Inquirer):
         are under way at once; the window is halved by what fails for the time
         being, and widens again.
 
+        `options` are what is asked for beside each of them.
+
         Every message has a `SendResult`, with a `Receipt` or with the error that
         `send` would raise. A message that is refused does not disturb the others.
         Where a connection is lost, those are UNKNOWN whose end was under way; the
@@ -307,6 +310,8 @@ class SMTPClient(Inquirer):
         if connections is not None:
             check_count("connections", connections)
         check_type("ordered", ordered, bool)
+        options = NO_OPTIONS if options is None else options
+        check_type("options", options, SendOptions)
         check_type("messages", messages, Iterable, AsyncIterable)
         return Batch(
             messages,
@@ -317,6 +322,7 @@ class SMTPClient(Inquirer):
             connections=most if connections is None else min(connections, most),
             ordered=ordered,
             eager=self._settings.pipelining is Pipelining.EAGER,
+            options=options,
             signers=self._settings.signers,
         )
 

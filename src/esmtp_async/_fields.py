@@ -140,7 +140,7 @@ def faithful(name: str, header: object, folded: bytes, limit: int | None) -> byt
         return folded
     # In what is for programs, such as List-Unsubscribe, nobody decodes a word.
     is_needless = b"=?" in folded and header.isascii() and "=?" not in header
-    if not is_needless and _meaning(header) == _meaning(_read(name, folded)):
+    if not is_needless and _is_read_as(name, header, folded):
         return folded
     words = _words(name, header)
     if words is None:
@@ -148,9 +148,14 @@ def faithful(name: str, header: object, folded: bytes, limit: int | None) -> byt
     return _by_words(name, words, limit, "\r\n").encode("utf-8", "surrogateescape")
 
 
-def _read(name: str, folded: bytes) -> object:
+def _is_read_as(name: str, header: BaseHeader, folded: bytes) -> bool:
+    """Tell whether the standard library reads from it what the header says."""
     text = folded.decode("utf-8", "surrogateescape").partition(":")[2]
-    return policy.default.header_factory(name, _FOLD.sub("", text).strip())
+    try:
+        read = policy.default.header_factory(name, _FOLD.sub("", text).strip())
+        return _meaning(read) == _meaning(header)
+    except Exception:  # noqa: BLE001  # on what it did not foresee, in any way there is
+        return False
 
 
 def _meaning(header: object) -> object:

@@ -15,6 +15,7 @@ from esmtp_async import (
     ClientOptions,
     ContentRefused,
     DeliverBy,
+    InvalidInput,
     NotSupported,
     Outcome,
     Recipient,
@@ -261,3 +262,22 @@ async def test_a_preference_and_a_plan_ask_for_more_too() -> None:
         assert (await client.plan(ADDRESSED, options=REPORTED)).problems == ()
         assert "DSN" in (await client.probe()).extensions
         assert hellos(server) == 2
+
+
+@everywhere
+@pytest.mark.parametrize("pipelining", ["conformant", "eager"])
+async def test_what_is_asked_for_beside_each_of_many(pipelining: str) -> None:
+    options = SendOptions(ret="HDRS", envid=True, prefer="DSN")
+    async with (
+        SMTPServer(extensions=ALL, eager=True) as server,
+        server.client(pipelining=pipelining) as client,
+    ):
+        async with client.send_many([ADDRESSED] * 5, options=options) as results:
+            receipts = [result.unwrap() async for result in results]
+        assert [receipt.left_out for receipt in receipts] == [frozenset()] * 5
+        for stored in server.messages:
+            assert stored.mail_parameters["RET"] == "HDRS"
+            assert stored.mail_parameters["ENVID"] == "<1@x>"
+        assert len(server.messages) == 5
+        with pytest.raises(InvalidInput, match="options is of type dict"):
+            client.send_many([], options={"ret": "HDRS"})  # type: ignore[arg-type]

@@ -16,6 +16,8 @@ _SERVERS: Final = [
     for transcript in transcripts()
 ]
 
+_REPORTS: Final = Path(__file__).parents[1] / "reports" / "samples"
+
 SEEDS: Final[Mapping[str, list[bytes]]] = {
     # The first octets choose how what follows is cut, and which conversation it is.
     "replies": [bytes([cut]) + said for said in _SERVERS for cut in (0, 255)],
@@ -68,6 +70,7 @@ SEEDS: Final[Mapping[str, list[bytes]]] = {
         b"%2Frun%2Fsmtp.sock",
         "MÜNCHEN.test".encode(),
     ],
+    "reports": [path.read_bytes() for path in sorted(_REPORTS.glob("*.eml"))],
 }
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import Final
 
-from esmtp_async import OAuthBearer, XOAuth2
+from esmtp_async import DeliveryReport, OAuthBearer, XOAuth2
 from esmtp_async._endpoint import parse_server
 from esmtp_async.protocol import (
     UPGRADE,
@@ -301,10 +301,27 @@ def servers(data: bytes) -> None:
 
 
 #: By name.
+def reports(data: bytes) -> None:
+    """No matter what comes back, it is a report that can be shown, or refused."""
+    try:
+        report = DeliveryReport.parse(data)
+    except InvalidInput:
+        return
+    assert report.recipients
+    for recipient in report.recipients:
+        if recipient.address:
+            # With its type, as an address may have a semicolon of its own.
+            assert recipient in report.for_recipient(f"rfc822;{recipient.address}")
+        for shown in (recipient.address, recipient.remote_mta or ""):
+            assert not _UNSAFE.search(shown)
+    assert report.envid is None or report.has_envid(report.envid)
+    assert report.message_id is None or not _UNSAFE.search(report.message_id)
+
+
 TARGETS: Final[Mapping[str, Target]] = {
     target.__name__: target
     for target in (
         *(replies, conversation, challenges),
-        *(addresses, parameters, servers),
+        *(addresses, parameters, servers, reports),
     )
 }

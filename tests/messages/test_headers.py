@@ -319,6 +319,14 @@ NAMES = st.text('aé漢😀 ,;:<>@()[].=?_"\\', max_size=12)
     st.sampled_from(list(FORMS.values())),
 )
 @example([("=?utf-8?q?x?=", "=?utf-8?q?", "b.test")], "%s", message_from_bytes)
+@example(
+    [
+        *[("", "0", "a.b"), ("::::漢", "0", "a.b"), ("", "000000", "x-y.test")],
+        (":::::😀😀", "0", "mail.example.test"),
+    ],
+    "a@b.cd, G: %s;,",
+    FORMS["EmailMessage"],
+)
 def test_no_matter_what_display_names_say_the_addresses_are_found(
     people: list[tuple[str, str, str]], field: str, make: Callable[[bytes], Sendable]
 ) -> None:
