@@ -41,9 +41,10 @@ Signers = tuple[Signer, ...]
 
 def checked(given: object) -> Signers:
     """Give one signer, or several, as a tuple; raises `InvalidInput`."""
-    several = isinstance(given, Sequence) and not isinstance(given, Signer)
+    if isinstance(given, Signer) or not isinstance(given, Sequence):
+        given = (given,)
     signers: list[Signer] = []
-    for signer in given if several else (given,):  # type: ignore[attr-defined]
+    for signer in given:
         if not isinstance(signer, Signer):
             msg = f"sign has a {type(signer).__name__}, which has no method sign"
             raise InvalidInput(msg)

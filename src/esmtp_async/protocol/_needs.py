@@ -53,10 +53,7 @@ def served(
 
 def needed(envelope: Envelope, content: MailData) -> frozenset[str]:
     """Name the extensions that a message cannot do without, whatever the server."""
-    asked_for = [*envelope.parameters, *envelope.forwarded]
-    for recipient in envelope.recipients:
-        asked_for += recipient.parameters
-    names = {parameter.extension for parameter in asked_for}
+    names = {parameter.extension for parameter in _asked_for(envelope)}
     if _needs_smtputf8(envelope, content, range(len(envelope.recipients))):
         names.add("SMTPUTF8")
     if content.is_binary:
@@ -66,6 +63,14 @@ def needed(envelope: Envelope, content: MailData) -> frozenset[str]:
     elif content.known is not None and content.is_8bit:
         names.add("8BITMIME")
     return frozenset(names) - envelope.preferred
+
+
+def _asked_for(envelope: Envelope) -> list[Parameter]:
+    """Give all that the caller asked for, of the message and of each recipient."""
+    asked_for = [*envelope.parameters, *envelope.forwarded]
+    for recipient in envelope.recipients:
+        asked_for += recipient.parameters
+    return asked_for
 
 
 def _needs_smtputf8(
@@ -80,9 +85,7 @@ def _needs_smtputf8(
 
 def left_out(envelope: Envelope, content: MailData, session: Session) -> frozenset[str]:
     """Name the extensions that are preferred, and cannot serve what is asked for."""
-    asked_for = [*envelope.parameters, *envelope.forwarded]
-    for recipient in envelope.recipients:
-        asked_for += recipient.parameters
+    asked_for = _asked_for(envelope)
     unserved = {p.extension for p in asked_for if p.unmet(session) is not None}
     if not content.is_binary and not has_binary(session.extensions):
         unserved.add("BINARYMIME")

@@ -106,7 +106,7 @@ class Transaction:
         except NotSupported:
             if not session.may_offer_more:
                 raise
-        falls_short = selected is None or self._lacking or self.left_out
+        falls_short = self._lacking or self.left_out
         if selected is None or (falls_short and session.may_offer_more):
             yield session.hello
             selected = self._select(session)
