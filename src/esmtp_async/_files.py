@@ -103,7 +103,7 @@ class Stored:
 
     def _body(self, start: int) -> Iterator[bytes]:
         """Go through what stands behind the header section and the blank line."""
-        form = Untouched() if self._binary else Canonicalizer()
+        form = Canonicalizer()  # what is signed is never binary
         position, left = 0, self.known.size
         while piece := self._read(position):
             position += len(piece)

@@ -137,6 +137,10 @@ async def prepare(
     """
     check_type("options", options, SendOptions)
     binary = options.form is Body.BINARY
+    if binary and signers:
+        # No verifier agrees with us on where its lines end (RFC 6376 §5.3).
+        msg = "body is BINARYMIME, and a message in binary form cannot be signed"
+        raise InvalidInput(msg)
     if isinstance(message, _WHOLE):
         source: Sendable | Stored = message
     else:

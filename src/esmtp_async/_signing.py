@@ -82,4 +82,4 @@ def with_signatures(data: MailData, signers: Signers) -> MailData:
     header = header_section(data.octets)
     body = data.octets[len(header) + 2 :]
     fields = signatures(signers, header, lambda: (body,))
-    return MailData(fields + data.octets, binary=data.is_binary)
+    return MailData(fields + data.octets)
