@@ -99,15 +99,13 @@ def plan(
 
 def _problems(envelope: Envelope, session: Session) -> list[Problem]:
     """Tell what single recipients need and the server lacks."""
-    found = (
-        (each, needs.missing(each, session, envelope.preferred))
-        for each in envelope.recipients
-    )
-    return [
-        Problem((each.address,), error.extension, str(error))
-        for each, error in found
-        if error is not None
-    ]
+    problems: list[Problem] = []
+    for each in envelope.recipients:
+        try:
+            needs.rcpt(each, session, envelope.preferred)
+        except NotSupported as error:
+            problems.append(Problem((each.address,), error.extension, str(error)))
+    return problems
 
 
 def _parts(envelope: Envelope, most: int) -> list[Envelope]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from esmtp_async.protocol._commands import Parameters
+from esmtp_async.protocol._commands import Parameters, Rcpt
 from esmtp_async.protocol._content import MailData
 from esmtp_async.protocol._envelope import Envelope, Recipient
 from esmtp_async.protocol._exceptions import NotSupported
@@ -23,18 +23,13 @@ def _not_offered(extension: str, why: str) -> NotSupported:
     return NotSupported(msg, extension=extension)
 
 
-def missing(
-    recipient: Recipient, session: Session, preferred: frozenset[str]
-) -> NotSupported | None:
-    """Tell what a recipient needs and the server lacks."""
+def rcpt(recipient: Recipient, session: Session, preferred: frozenset[str]) -> Rcpt:
+    """Give the command that asks for a recipient."""
     if recipient.path.needs_smtputf8 and "SMTPUTF8" not in session.extensions:
-        return _not_offered("SMTPUTF8", "a recipient needs")
-    if recipient.parameters:
-        try:
-            served(recipient.parameters, session, preferred)
-        except NotSupported as error:
-            return error
-    return None
+        raise _not_offered("SMTPUTF8", "a recipient needs")
+    if not recipient.parameters:
+        return Rcpt(recipient.path)
+    return Rcpt(recipient.path, served(recipient.parameters, session, preferred))
 
 
 def served(
@@ -76,11 +71,10 @@ def _asked_for(envelope: Envelope) -> list[Parameter]:
 def _needs_smtputf8(
     envelope: Envelope, content: MailData, asked: Iterable[int]
 ) -> bool:
-    return (
-        content.has_8bit_header
-        or envelope.reverse_path.needs_smtputf8
-        or any(envelope.recipients[index].path.needs_smtputf8 for index in asked)
-    )
+    for index in asked:
+        if envelope.recipients[index].path.needs_smtputf8:
+            return True
+    return content.has_8bit_header or envelope.reverse_path.needs_smtputf8
 
 
 def left_out(envelope: Envelope, content: MailData, session: Session) -> frozenset[str]:

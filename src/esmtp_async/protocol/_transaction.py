@@ -21,7 +21,6 @@ from esmtp_async.protocol._commands import (
     Content,
     Data,
     Mail,
-    Parameters,
     Rcpt,
     Rset,
 )
@@ -32,7 +31,6 @@ from esmtp_async.protocol._exchange import Commands
 from esmtp_async.protocol._extensions import Extensions
 from esmtp_async.protocol._gateways import Xforward
 from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
-from esmtp_async.protocol._parameters import Parameter
 from esmtp_async.protocol._replies import EnhancedStatus, Reply
 from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._verbs import END_OF_MAIL_DATA, STAGES
@@ -110,17 +108,12 @@ class Transaction:
         if selected is None or (falls_short and session.may_offer_more):
             yield session.hello
             selected = self._select(session)
-        mail_parameters, forwarded = selected
+        before, mail, asking = selected
         if session.projected is not states.READY:
             yield _RSET
-        yield from forwarded
-        yield Mail(self.envelope.reverse_path, mail_parameters)
-        for index in self._asked:
-            recipient = self.envelope.recipients[index]
-            parameters = None
-            if recipient.parameters:
-                parameters = self._served(recipient.parameters, session)
-            yield Rcpt(recipient.path, parameters)
+        yield from before
+        yield mail
+        yield from asking
         if self._all_or_nothing:
             yield WAIT
             if len(self._accepted) < len(self._asked):
@@ -213,26 +206,23 @@ class Transaction:
             if reply.refused and self._too_many(index, reply)
         )
 
-    def _served(
-        self, parameters: tuple[Parameter, ...], session: Session
-    ) -> Parameters:
-        return needs.served(parameters, session, self.envelope.preferred)
-
-    def _select(self, session: Session) -> tuple[Parameters, list[Xforward]]:
+    def _select(self, session: Session) -> tuple[list[Xforward], Mail, list[Rcpt]]:
         """Choose the recipients that the server's extensions can serve.
 
-        Gives the parameters of MAIL, and what XFORWARD tells.
+        Gives the commands that say the envelope.
         """
         lacking = None
         envelope = self.envelope
         self._asked, self._lacking = [], set()
+        asking: list[Rcpt] = []
         for index, recipient in enumerate(envelope.recipients):
-            missing = needs.missing(recipient, session, envelope.preferred)
-            if missing is None:
-                self._asked.append(index)
-            else:
+            try:
+                asking.append(needs.rcpt(recipient, session, envelope.preferred))
+            except NotSupported as error:
                 self._lacking.add(index)
-                lacking = missing
+                lacking = error
+            else:
+                self._asked.append(index)
         if lacking and (self._all_or_nothing or not self._asked):
             raise lacking
         if envelope.preferred:
@@ -243,9 +233,11 @@ class Transaction:
         )
         forwarded: list[Xforward] = []
         if envelope.forwarded:
-            forwarded = Xforward.lines(self._served(envelope.forwarded, session))
+            forwarded = Xforward.lines(
+                needs.served(envelope.forwarded, session, envelope.preferred)
+            )
         self._unsupported = False
-        return parameters, forwarded
+        return forwarded, Mail(envelope.reverse_path, parameters), asking
 
     # How the mail data are said
 
