@@ -24,7 +24,7 @@ LAYERS: Final = """
     protocol._commands
     protocol._gateways
     protocol._states
-    protocol._events
+    protocol._events protocol._peer
     protocol._session
     protocol._sasl protocol._parameters
     protocol._envelope

@@ -38,8 +38,9 @@ async def ask_for_more(connection: Connection) -> None:
 
     A refusal is no error: what was offered before stays.
     """
-    if connection.session.may_offer_more:
-        await connection.run(Inquiry(connection.session.hello))
+    peer = connection.session.peer
+    if peer.may_offer_more:
+        await connection.run(Inquiry(peer.hello))
 
 
 class Inquirer:

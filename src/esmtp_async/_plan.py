@@ -129,7 +129,7 @@ def _like(session: Session, *, pipelining: bool) -> Session:
     other.send(hello("localhost"))
     *lines, last = ("ready", *offers)
     _answered(other, *(f"250-{line}" for line in lines), f"250 {last}")
-    other.authenticated = session.authenticated
+    other.peer.authenticated = session.peer.authenticated
     return other
 
 

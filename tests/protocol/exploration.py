@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from esmtp_async.protocol import (
+    Extensions,
     Replied,
     Sent,
     Session,
@@ -138,6 +139,8 @@ class Product:
         session._accepted = configuration.accepted
         session._due = configuration.due
         session._pipelining = configuration.pipelining
+        offered = {"PIPELINING": ""} if configuration.pipelining else {}
+        session.peer.extensions = Extensions(offered)
         session.may_continue = configuration.state is not State.CLOSED and (
             not session._outstanding or session._group_may_grow
         )

@@ -251,7 +251,7 @@ def submitter(value: str) -> Parameter:
 
 
 def _check_authenticated(session: Session) -> str | None:
-    if session.authenticated:
+    if session.peer.authenticated:
         return None
     return "AUTH= is for those who are authenticated (RFC 4954 section 5)"
 

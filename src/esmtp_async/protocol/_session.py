@@ -18,7 +18,7 @@ from typing import Final, NoReturn
 from esmtp_async.protocol import _replies as replies
 from esmtp_async.protocol import _states as states
 from esmtp_async.protocol import _verbs as verbs
-from esmtp_async.protocol._commands import Command, Connect, Helo
+from esmtp_async.protocol._commands import Command, Connect
 from esmtp_async.protocol._events import (
     CLOSED,
     LOST,
@@ -36,11 +36,11 @@ from esmtp_async.protocol._exceptions import (
     bare,
 )
 from esmtp_async.protocol._extensions import Extensions
+from esmtp_async.protocol._peer import Peer
 from esmtp_async.protocol._reader import MAX_LINE, ReplyReader
 from esmtp_async.protocol._redaction import Redaction
 from esmtp_async.protocol._replies import SEVERITIES, Reply
 from esmtp_async.protocol._states import (
-    AUTHENTICATED,
     EXACT_CODES,
     EXACTING,
     GROUPABLE,
@@ -51,7 +51,6 @@ from esmtp_async.protocol._states import (
     State,
 )
 from esmtp_async.protocol._verbs import (
-    AUTHENTICATING,
     END_OF_MAIL_DATA,
     INTRODUCING,
     Verb,
@@ -89,12 +88,8 @@ class Session:
         self.lmtp = lmtp
         #: Whether TLS protects it.
         self.tls: bool = tls
-        #: Whether the server knows who we are (RFC 4954 §4).
-        self.authenticated: bool = False
-        #: What it was last told of us, and whether it may offer more by now: some
-        #: servers do to those they know, in answer to the same once more.
-        self.hello: Command = Connect()
-        self.may_offer_more: bool = False
+        #: What is known of the server.
+        self.peer: Peer = Peer()
         self._allow_pipelining = pipelining
         self._window = window
         self._lenient_reply_eol = lenient_reply_eol
@@ -105,7 +100,6 @@ class Session:
         self._octets = 0  # on their way
         self._state = states.CONNECTED
         self._projected = PROJECTION[states.CONNECTED, verbs.CONNECT]
-        self._extensions = Extensions()
         self._challenge: tuple[bytes, ...] = ()
         # Two registers beside the table: may a group grow, and how many
         # replies will LMTP give to the end of the mail data?
@@ -140,7 +134,7 @@ class Session:
     @property
     def extensions(self) -> Extensions:
         """What the server offers at present."""
-        return self._extensions
+        return self.peer.extensions
 
     @property
     def challenge(self) -> tuple[bytes, ...]:
@@ -277,7 +271,8 @@ class Session:
         if self._reader.holds_octets:
             self._violate("octets came in clear text before the TLS handshake")
         self._reader = self._new_reader()
-        self._forget()
+        self.peer.forget()
+        self._pipelining = False
         self._state = self._projected = states.GREETED
         self.tls = True
         self.may_continue = True
@@ -332,7 +327,10 @@ class Session:
             # Read on under TLS they would pass for protected ones (RFC 3207 §6).
             self._violate("octets follow the reply to STARTTLS in clear text")
         if verb in INTRODUCING:
-            self._learn(command, reply)
+            self.peer.learn(command, reply, after)
+            self._pipelining = (
+                self._allow_pipelining and "PIPELINING" in self.extensions
+            )
         if verb is verbs.RCPT and after is states.RCPT and not reply.refused:
             self._accepted += 1
         elif after is states.READY or (verb is verbs.MAIL and after is states.MAIL):
@@ -350,30 +348,6 @@ class Session:
         # RSET leads to READY from wherever it may be said: nothing behind it changes.
         if after is not PROJECTION[before, verb] and ahead is not verbs.RSET:
             self._project()
-
-    def _learn(self, command: Command, reply: Reply) -> None:
-        """Note what the server offers now, and to whom."""
-        if command.verb in AUTHENTICATING:
-            if reply.code == AUTHENTICATED:
-                self.authenticated = self.may_offer_more = True
-            return
-        self.may_offer_more = False
-        if self._state is states.GREETED:
-            self._forget()
-        elif command.verb is verbs.HELLO and not reply.refused:
-            self.hello = command
-            extended = not isinstance(command, Helo)
-            self._extensions = (
-                Extensions.from_reply(reply) if extended else Extensions()
-            )
-            self._pipelining = (
-                self._allow_pipelining and "PIPELINING" in self._extensions
-            )
-
-    def _forget(self) -> None:
-        """Forget what was offered, and to whom: the server has just greeted."""
-        self._extensions = Extensions()
-        self._pipelining = self.authenticated = False
 
     def _project(self) -> None:
         """Project anew, after an answer that was not the good one."""

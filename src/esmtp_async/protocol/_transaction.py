@@ -102,11 +102,11 @@ class Transaction:
         try:
             selected = self._select(session)
         except NotSupported:
-            if not session.may_offer_more:
+            if not session.peer.may_offer_more:
                 raise
         falls_short = self._lacking or self.left_out
-        if selected is None or (falls_short and session.may_offer_more):
-            yield session.hello
+        if selected is None or (falls_short and session.peer.may_offer_more):
+            yield session.peer.hello
             selected = self._select(session)
         before, mail, asking = selected
         if session.projected is not states.READY:
