@@ -34,4 +34,13 @@ def _told(error: BaseException) -> Iterator[str]:
     while trace is not None:
         frame, trace = trace.tb_frame, trace.tb_next
         if not frame.f_code.co_filename.startswith(_TESTS):
-            yield f"{frame.f_code.co_qualname}: {frame.f_locals}"
+            variables = frame.f_locals.items()
+            shown = (f"{name}={_shown(value)}" for name, value in variables)
+            yield f"{frame.f_code.co_qualname}: {', '.join(shown)}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except AttributeError:
+        return "(not made yet)"  # as any tool that shows variables would say

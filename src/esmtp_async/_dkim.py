@@ -73,16 +73,15 @@ class DkimSigner:
         expires: int | None = None,
         timestamp: bool = True,
     ) -> None:
-        #: The domain that signs, in A-labels.
-        self.domain: str = domain
-        #: The name of its key, in A-labels.
-        self.selector: str = selector
         try:
+            self._place = Place(domain, selector)
+            #: The domain that signs, in A-labels.
+            self.domain: str = self._place.domain
+            #: The name of its key, in A-labels.
+            self.selector: str = self._place.selector
             self._key = signing_key(key)
         finally:
             del key  # from here on no traceback with variables shows it
-        self._place = Place(domain, selector)
-        self.domain, self.selector = self._place.domain, self._place.selector
         self._names = FieldNames(headers, oversign)
         self._identity = None if identity is None else self._place.identity(identity)
         header_form, body_form = forms(canonicalization)

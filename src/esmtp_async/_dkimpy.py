@@ -105,17 +105,16 @@ class DkimpySigner:
         oversign: Iterable[str] = OVERSIGN,
         canonicalization: str = "relaxed/relaxed",
     ) -> None:
-        #: The domain that signs, in A-labels.
-        self.domain: str = domain
-        #: The name of its key, in A-labels.
-        self.selector: str = selector
         try:
             _demand("DkimpySigner", "dkim", "nacl")
+            self._place = Place(domain, selector)
+            #: The domain that signs, in A-labels.
+            self.domain: str = self._place.domain
+            #: The name of its key, in A-labels.
+            self.selector: str = self._place.selector
             self._key = _Key(key)
         finally:
             del key  # from here on no traceback with variables shows it
-        self._place = Place(domain, selector)
-        self.domain, self.selector = self._place.domain, self._place.selector
         self._names = FieldNames(headers, oversign)
         self._identity = self._place.identity(
             f"@{self._place.domain}" if identity is None else identity
@@ -177,19 +176,18 @@ class ArcSealer:
     def __init__(
         self, authserv_id: str, domain: str, selector: str, key: str | bytes
     ) -> None:
-        #: The domain that signs, in A-labels.
-        self.domain: str = domain
-        #: The name of its key, in A-labels.
-        self.selector: str = selector
         try:
             _demand("ArcSealer", "dkim", "authres")
+            self._place = Place(domain, selector)
+            #: The domain that signs, in A-labels.
+            self.domain: str = self._place.domain
+            #: The name of its key, in A-labels.
+            self.selector: str = self._place.selector
             self._key = _Key(key)
         finally:
             del key  # from here on no traceback with variables shows it
         check_type("authserv_id", authserv_id, str)
         self._authserv_id = authserv_id
-        self._place = Place(domain, selector)
-        self.domain, self.selector = self._place.domain, self._place.selector
         self._names = FieldNames(HEADERS, OVERSIGN)
         self._key.check_rsa()
 
