@@ -21,14 +21,27 @@ _PREFERABLE: Final = frozenset(
     }
 )
 
+
+def _envid(value: str | Literal[True]) -> Parameter | None:
+    """Make ENVID, unless it is the Message-ID, which is not known yet."""
+    return None if value is True else _parameters.envid(value)
+
+
+def _require_tls(value: object) -> Parameter | None:
+    """Make REQUIRETLS; the opposite is said by a header field."""
+    check_type("require_tls", value, bool)
+    return _parameters.require_tls() if value else None
+
+
 # Options that come to a parameter of MAIL each, by its maker.
-_MAKERS: Final[dict[str, Callable[[Any], Parameter]]] = {
+_MAKERS: Final[dict[str, Callable[[Any], Parameter | None]]] = {
     "ret": _parameters.ret,
-    "envid": _parameters.envid,
+    "envid": _envid,
     "deliver_by": _parameters.deliver_by,
     "hold_for": _parameters.hold_for,
     "hold_until": _parameters.hold_until,
     "priority": _parameters.priority,
+    "require_tls": _require_tls,
     "auth": _parameters.submitter,
 }
 
@@ -91,17 +104,13 @@ class SendOptions:
         if self.hold_for is not None and self.hold_until is not None:
             msg = "hold_for and hold_until exclude each other (RFC 4865 section 3)"
             raise InvalidInput(msg)
-        parameters = [
-            make(value)
+        parameters = tuple(
+            parameter
             for name, make in _MAKERS.items()
             if (value := getattr(self, name)) is not None
-            and not (name == "envid" and value is True)  # made of the message
-        ]
-        if self.require_tls is not None:
-            check_type("require_tls", self.require_tls, bool)
-        if self.require_tls:
-            parameters.append(_parameters.require_tls())
-        object.__setattr__(self, "parameters", tuple(parameters))
+            and (parameter := make(value)) is not None
+        )
+        object.__setattr__(self, "parameters", parameters)
         forwarded = (
             () if self.xforward is None else _parameters.forwarded(self.xforward)
         )
