@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from esmtp_async._events import MessageFinished as MessageFinished
     from esmtp_async._events import ReplyReceived as ReplyReceived
     from esmtp_async._events import TLSStarted as TLSStarted
+    from esmtp_async._events import WayGivenUp as WayGivenUp
     from esmtp_async._gssapi import Gssapi as Gssapi
     from esmtp_async._gssapi import Ntlm as Ntlm
     from esmtp_async._inquiries import ServerInfo as ServerInfo
@@ -173,6 +174,7 @@ __all__ = [
     "TLSInfo",
     "TLSStarted",
     "Timeouts",
+    "WayGivenUp",
     "XOAuth2",
     "compose",
     "send",

@@ -31,6 +31,7 @@ from esmtp_async._pool import Pool
 from esmtp_async._receipts import SendResult
 from esmtp_async._signing import Signers
 from esmtp_async.protocol._exceptions import InvalidInput, SMTPError
+from esmtp_async.protocol._ways import EAGER, Ways
 
 #: A message with its sender and its recipients.
 Addressed = tuple[Sendable, str | None, Recipients | None]
@@ -79,22 +80,22 @@ class Batch:
         pool: Pool,
         pace: Pace,
         finished: Finished,
+        ways: Ways,
         *,
         window: int,
         connections: int,
         ordered: bool,
-        eager: bool,
         options: SendOptions = NO_OPTIONS,
         signers: Signers = (),
     ) -> None:
-        under_way = connections * (window if eager else _TWO)
+        under_way = connections * (window if ways.usable & EAGER else _TWO)
         self._source = source
         self._pace = pace
-        self._eager = eager
+        self._ways = ways
         self._options = options
         self._signers = signers
         self._desk = Desk(finished, 2 * under_way + _AHEAD, ordered=ordered)
-        self._carriers = Carriers(self._desk, pool, window, connections)
+        self._carriers = Carriers(self._desk, pool, ways, window, connections)
         self._started = 0
         self._tasks: TaskGroup
         self._stands = False  # between its beginning and its end
@@ -177,7 +178,7 @@ class Batch:
         except SMTPError as error:
             desk.post(SendResult(number, entry, error))
             return
-        delivery = Delivery(outgoing, all_or_nothing=False, eager=self._eager)
+        delivery = Delivery(outgoing, self._ways, all_or_nothing=False)
         job = Job(number, entry, delivery)
         try:
             await self._pace.keep()

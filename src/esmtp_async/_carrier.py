@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
+from esmtp_async._delivery import is_break
 from esmtp_async._desk import Desk, Job
 from esmtp_async._pool import Pool
 from esmtp_async._progress import Progress
@@ -13,6 +14,7 @@ from esmtp_async.protocol._exceptions import NotDelivered, SMTPError, StageTimeo
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._series import Place, Series
 from esmtp_async.protocol._transaction import Transaction
+from esmtp_async.protocol._ways import EAGER, Ways
 
 
 class Window:
@@ -33,9 +35,12 @@ class Window:
 class Carriers:
     """What the carriers of one batch have in common."""
 
-    def __init__(self, desk: Desk, pool: Pool, window: int, most: int) -> None:
+    def __init__(
+        self, desk: Desk, pool: Pool, ways: Ways, window: int, most: int
+    ) -> None:
         self.desk = desk
         self.pool = pool
+        self._ways = ways
         self.window = Window(window)
         #: Carriers that there may be.
         self.most = most
@@ -44,6 +49,14 @@ class Carriers:
         self.idle = 0
         #: Why no connection will ever be ready for mail, once that is known.
         self.hopeless: SMTPError | None = None
+
+    @property
+    def room(self) -> int:
+        """How many messages may be under way at once on a connection."""
+        # What flies and gets no answer is in doubt. Until the server has borne that
+        # once it is one message.
+        untried = self._ways.usable & ~self._ways.proven & EAGER
+        return 1 if untried else self.window.size
 
 
 class Carrier:
@@ -110,8 +123,8 @@ class Carrier:
         pooled = self._pooled
         self._fresh = False
         pooled.messages -= 1  # each is counted as it is taken along
-        window = self._common.window
-        self._series = series = Series(self._take, self._settled, lambda: window.size)
+        common = self._common
+        self._series = series = Series(self._take, self._settled, lambda: common.room)
         failure: SMTPError | None = None
         try:
             await pooled.connection.run(series)
@@ -158,21 +171,24 @@ class Carrier:
         """Go through what was under way when the series ended; give what goes again.
 
         Whose reply was awaited has one more try, if nothing is decided and nobody's
-        time was up. The others had no part in it: they go again, if nothing of
-        them can have been taken.
+        time was up, and then further ones in safer ways. The others had no part in
+        it: they go again, if nothing of them can have been taken.
         """
         for number, place in enumerate(self._series):
             job = self._jobs.pop(place.transaction)
             delivery = job.delivery
-            first = number == 0
-            if first and not (
+            if number > 0:
+                again = delivery.resume(place)
+            elif not (
                 delivery.is_decided
                 or delivery.was_retried
                 or isinstance(failure, StageTimeout)
             ):
                 delivery.begin_again()
-                yield job
-            elif not first and delivery.resume(place):
+                again = True
+            else:
+                again = is_break(failure) and delivery.sidestep(place)
+            if again:
                 yield job
             else:
                 result = self._desk.conclude(job, failure, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import ssl
 from collections.abc import (
@@ -17,7 +18,7 @@ from contextlib import (
     nullcontext,
 )
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Final, Self, Unpack
 
 import anyio
 
@@ -25,7 +26,7 @@ from esmtp_async._batch import WINDOW, Batch, Source
 from esmtp_async._delivery import Delivery
 from esmtp_async._dialer import Dialer
 from esmtp_async._endpoint import Security
-from esmtp_async._events import Event, MessageFinished, Observer
+from esmtp_async._events import Event, MessageFinished, Observer, WayGivenUp
 from esmtp_async._inquiries import Inquirer, ask_for_more
 from esmtp_async._messages import Outgoing, Recipients, Sendable, prepare
 from esmtp_async._options import NO_OPTIONS, SendOptions
@@ -48,6 +49,9 @@ from esmtp_async.protocol._exceptions import (
 from esmtp_async.protocol._gateways import Attributes
 from esmtp_async.protocol._outcomes import RecipientResult, Stage
 from esmtp_async.protocol._sasl import Mechanism
+from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS, Ways
+
+_log: Final = logging.getLogger("esmtp_async")
 
 
 class SMTPClient(Inquirer):
@@ -86,7 +90,8 @@ class SMTPClient(Inquirer):
     connections away gets fewer of them. `rate_limit` bounds how many messages go
     in how much time, over the whole client. `pipelining` is
     `"conformant"` (RFC 2920), `"off"`, or `"eager"`: small messages in one
-    round trip where CHUNKING is offered, past the letter of RFC 3030 §2.
+    round trip where CHUNKING is offered, past the letter of RFC 3030 §2. A server that
+    breaks on one of them gets its mail in the next safer way (`WayGivenUp`).
     `sign` signs each message, over exactly the octets that are sent: a `DkimSigner`, or
     any `Signer`, or several.
     `xclient` are attributes of the client that a gateway speaks for (XCLIENT).
@@ -151,8 +156,9 @@ class SMTPClient(Inquirer):
         finally:
             del server, password, auth, options
         self._observe = Observer(on_event)
+        self._ways = Ways(_WAYS[self._settings.pipelining], self._gave_up)
         self._pace = Pace(self._settings.rate_limit)
-        dialer = Dialer(self._settings, self._observe)
+        dialer = Dialer(self._settings, self._ways, self._observe)
         self._pool = Pool(
             self._settings.limits, dialer.connect, dialer.part, dialer.see_off
         )
@@ -239,11 +245,7 @@ class SMTPClient(Inquirer):
             )
         if outgoing is None:
             raise _too_late(timeout, Stage.LOCAL)
-        delivery = Delivery(
-            outgoing,
-            all_or_nothing=all_or_nothing,
-            eager=self._settings.pipelining is Pipelining.EAGER,
-        )
+        delivery = Delivery(outgoing, self._ways, all_or_nothing=all_or_nothing)
         failure: SMTPError | None = None
         try:
             with _until(deadline) as scope:
@@ -318,10 +320,10 @@ class SMTPClient(Inquirer):
             self._pool,
             self._pace,
             self._finished,
+            self._ways,
             window=WINDOW if window is None else window,
             connections=most if connections is None else min(connections, most),
             ordered=ordered,
-            eager=self._settings.pipelining is Pipelining.EAGER,
             options=options,
             signers=self._settings.signers,
         )
@@ -351,12 +353,17 @@ class SMTPClient(Inquirer):
             return plan(
                 outgoing,
                 pooled.connection.session,
-                pipelining=settings.pipelining is not Pipelining.OFF,
-                eager=settings.pipelining is Pipelining.EAGER,
+                ways=self._ways.usable,
                 all_or_nothing=all_or_nothing,
             )
         finally:
             await self._pool.release(pooled)
+
+    def _gave_up(self, way: str) -> None:
+        server = str(self._settings.endpoint)
+        _log.warning("%s broke on %s: from now on it gets mail without", server, way)
+        if self._observe.active:
+            self._observe(WayGivenUp(server, way))
 
     def _finished(
         self,
@@ -366,6 +373,14 @@ class SMTPClient(Inquirer):
     ) -> None:
         if self._observe.active:
             self._observe(MessageFinished(message_id, results, error))
+
+
+#: How it may send to begin with.
+_WAYS: Final = {
+    Pipelining.OFF: CHUNKS,
+    Pipelining.CONFORMANT: GROUPS | CHUNKS,
+    Pipelining.EAGER: GROUPS | CHUNKS | EAGER,
+}
 
 
 def _until(deadline: float) -> AbstractContextManager[anyio.CancelScope | None]:

@@ -18,11 +18,29 @@ from esmtp_async.protocol._exceptions import (
     NotSupported,
     ProtocolViolation,
     SMTPError,
+    StageTimeout,
 )
 from esmtp_async.protocol._extensions import Extensions
-from esmtp_async.protocol._outcomes import NOT_SENT, RecipientResult, Stage
+from esmtp_async.protocol._outcomes import (
+    NOT_SENT,
+    UNKNOWN,
+    RecipientResult,
+    Stage,
+)
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._transaction import Transaction
+from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS, Ways
+
+
+def is_break(error: BaseException | None) -> bool:
+    """Tell whether a server may have broken on the way that a message went.
+
+    Not one that breaks the protocol, which is not tried once more, nor where somebody
+    was slow while the mail data went out.
+    """
+    if isinstance(error, StageTimeout):
+        return error.stage is not Stage.CONTENT
+    return isinstance(error, ConnectionLost)
 
 
 class _Attempt(NamedTuple):
@@ -67,12 +85,11 @@ class Delivery:
     a stream, which can be read once.
     """
 
-    def __init__(
-        self, outgoing: Outgoing, *, all_or_nothing: bool, eager: bool
-    ) -> None:
+    def __init__(self, outgoing: Outgoing, ways: Ways, *, all_or_nothing: bool) -> None:
         self._outgoing = outgoing
         self._all_or_nothing = all_or_nothing
-        self._eager = eager
+        self._ways = ways
+        self._without = 0  # the ways that it broke on
         # By position in the envelope: what is known of each, and who is left.
         count = len(outgoing.envelope.recipients)
         self._known: list[RecipientResult | None] = [None] * count
@@ -142,8 +159,11 @@ class Delivery:
         try:
             transaction = self.begin(pooled.connection)
             await pooled.connection.run(transaction)
-        except (ConnectionLost, ProtocolViolation):
-            if not may_retry or self.is_decided:
+        except (ConnectionLost, ProtocolViolation, StageTimeout) as error:
+            dead = may_retry and not isinstance(error, StageTimeout)
+            if not dead or self.is_decided:
+                if is_break(error) and self.sidestep():
+                    return False
                 raise
         else:
             if not (may_retry and transaction.shut_down) or self.is_decided:
@@ -169,11 +189,15 @@ class Delivery:
         if len(asked) < len(envelope.recipients):
             some = tuple(envelope.recipients[position] for position in asked)
             envelope = envelope._replace(recipients=some)
+        ways = self._ways.usable & ~self._without
+        if not ways & GROUPS and connection.session.pipelining:
+            connection.session.in_lockstep()
         transaction = Transaction(
             envelope,
             self._outgoing.mail_data(extensions),
             all_or_nothing=self._all_or_nothing,
-            eager=self._eager,
+            eager=ways & EAGER != 0,
+            chunks=ways & CHUNKS != 0,
         )
         self._left = self._left[len(asked) :]
         self._attempt = _Attempt(transaction, asked, connection)
@@ -193,12 +217,28 @@ class Delivery:
         if final_reply is not None:
             self._reply, self._tls = final_reply, attempt.connection.tls
             self._left_out |= transaction.left_out
+        again = transaction.postponed
+        if transaction.has_refusals and (broken := transaction.out_of_step):
+            if self._suspect(transaction.used):
+                again = tuple(range(len(asked))) if self._all_or_nothing else broken
+        elif self._without or transaction.used & ~self._ways.proven:
+            self._went_well(transaction)
         if self._spent(transaction):
             self._left = ()
-        else:
+        elif again:
             # Until another transaction decides, it is their refusal that is known.
-            postponed = [asked[index] for index in transaction.postponed]
-            self._left = (*postponed, *self._left)
+            self._left = (*[asked[index] for index in again], *self._left)
+
+    def _suspect(self, ways: int) -> bool:
+        """Go without the one that the server may have broken on; False: it is none."""
+        way = self._ways.suspect(ways)
+        self._without |= way
+        return way != 0
+
+    def _went_well(self, transaction: Transaction) -> None:
+        if not transaction.shut_down:
+            self._ways.proven |= transaction.used
+            self._ways.give_up(self._without)
 
     def _learn(self, results: Iterable[tuple[int, RecipientResult]]) -> None:
         for position, result in results:
@@ -211,7 +251,26 @@ class Delivery:
             self._left = self._attempt.asked + self._left
             self._attempt = None
 
-    def resume(self, owner: Owner) -> bool:
+    def sidestep(self, owner: Owner | None = None) -> bool:
+        """Where the connection broke: `resume`, in a safer way than before.
+
+        False where no way is to blame, or the message cannot go once more.
+        """
+        attempt = self._attempt
+        if (
+            attempt is None
+            or attempt.transaction.has_refusals  # it can tell what it has against us
+            or not self._suspect(attempt.transaction.suspects)
+        ):
+            return False
+        if self.resume(owner):
+            return True
+        if any(result.outcome is UNKNOWN for result in attempt.results(None, owner)):
+            # The next message shall not find it out by its own loss.
+            self._ways.give_up(self._without & EAGER)
+        return False
+
+    def resume(self, owner: Owner | None = None) -> bool:
         """Leave those who certainly have nothing for another transaction.
 
         False, and nothing changes, where there are none, or that cannot be.

@@ -16,7 +16,7 @@ from esmtp_async._connection import Connection
 from esmtp_async._endpoint import Security, advice
 from esmtp_async._events import ConnectionOpened, Observer
 from esmtp_async._progress import Progress
-from esmtp_async._settings import Pipelining, Settings
+from esmtp_async._settings import Settings
 from esmtp_async._tls import ClientTLS, Handshake
 from esmtp_async._transport import STREAM_ERRORS
 from esmtp_async.protocol._addresses import domain_name
@@ -32,6 +32,7 @@ from esmtp_async.protocol._exchange import Inquiry, Opening
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._sasl import Mechanism, Renewable
 from esmtp_async.protocol._session import Session
+from esmtp_async.protocol._ways import GROUPS, Ways
 
 #: Seconds to wait for this machine's own name; its address does as well.
 _NAMING: Final = 5.0
@@ -47,8 +48,9 @@ class Dialer:
     name) is found once, off the event loop.
     """
 
-    def __init__(self, settings: Settings, observe: Observer) -> None:
+    def __init__(self, settings: Settings, ways: Ways, observe: Observer) -> None:
         self._settings = settings
+        self._ways = ways
         self._observe = observe
         self._tls = ClientTLS(settings.ssl_context, settings.server_hostname)
         self._advice = advice(settings.endpoint, settings.security)
@@ -131,7 +133,7 @@ class Dialer:
             opening,
             lmtp=settings.endpoint.lmtp,
             tls=tls is not None,
-            pipelining=settings.pipelining is not Pipelining.OFF,
+            pipelining=self._ways.usable & GROUPS != 0,
         )
         connection = Connection(
             stream,

@@ -73,6 +73,18 @@ class MessageFinished(NamedTuple):
     error: BaseException | None
 
 
+class WayGivenUp(NamedTuple):
+    """The server broke on a way to send; for this client's life it gets mail without.
+
+    The message it broke on was sent in a safer way, if nobody could have it yet.
+    """
+
+    #: `host:port`, or the path of a socket.
+    server: str
+    #: `PIPELINING`, `CHUNKING`, or `eager`: the mail data with the envelope.
+    way: str
+
+
 #: Everything `on_event` may be given.
 Event = (
     ConnectionOpened
@@ -81,6 +93,7 @@ Event = (
     | ReplyReceived
     | ConnectionClosed
     | MessageFinished
+    | WayGivenUp
 )
 
 

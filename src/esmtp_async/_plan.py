@@ -16,6 +16,7 @@ from esmtp_async.protocol._exchange import Commands, Exchange
 from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._transaction import Transaction
 from esmtp_async.protocol._verbs import Verb
+from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS
 
 #: Stands for the blocks of a stream, which is not read for a plan.
 _BLOCKS = "<mail data, as they are read>"
@@ -60,8 +61,7 @@ def plan(
     outgoing: Outgoing,
     session: Session,
     *,
-    pipelining: bool,
-    eager: bool,
+    ways: int,
     all_or_nothing: bool,
 ) -> Plan:
     """Tell what sending a message in a session would come to; nothing is sent."""
@@ -77,9 +77,14 @@ def plan(
         )
         for part in _parts(envelope, most):
             transaction = Transaction(
-                part, content, all_or_nothing=all_or_nothing, eager=eager
+                part,
+                content,
+                all_or_nothing=all_or_nothing,
+                eager=ways & EAGER != 0,
+                chunks=ways & CHUNKS != 0,
             )
-            flights += rehearse(transaction, _like(session, pipelining=pipelining))
+            other = _like(session, pipelining=ways & GROUPS != 0)
+            flights += rehearse(transaction, other)
             left_out |= transaction.left_out
     except NotSupported as error:
         flights.clear()

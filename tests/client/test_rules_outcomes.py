@@ -312,6 +312,7 @@ async def test_E8_the_end_at_every_octet(ending: Act, pipelining: str) -> None:
     talk = script(
         CONNECT=greeting, EHLO=hello, CONTENT=b"250 taken\r\n", LAST=b"250 taken\r\n"
     )
+    opened = 0
     async with serving(talk) as server:
         for offset in range(1, length + 1):
             server.end = (offset, ending)
@@ -326,7 +327,11 @@ async def test_E8_the_end_at_every_octet(ending: Act, pipelining: str) -> None:
                     error = await failure(client, ConnectionLost)
                     assert outcomes(error.recipients) == [("bob", "NOT_SENT", None)]
                     assert b"Hello" not in server.taps[-1].octets
-            assert len(server.taps) == offset
+            # A group that nobody has borne yet may be what the server broke on.
+            in_group = pipelining == "conformant" and offset >= len(greeting + hello)
+            again = in_group and offset < committed
+            opened += 2 if again else 1
+            assert len(server.taps) == opened
 
 
 @everywhere

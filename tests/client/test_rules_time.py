@@ -101,7 +101,11 @@ def test_E13_a_peer_that_is_gone_is_waited_for_as_long_as_its_stage(
                 taps.append(Vanishing(stream) if not taps else Tap(stream))
                 return taps[-1]
 
-            async with server.client(client_hostname=NAME, connect=connect) as client:
+            # A group that broke would be tried once more without.
+            pipelining = "off" if stage is Stage.MAIL else "conformant"
+            async with server.client(
+                client_hostname=NAME, connect=connect, pipelining=pipelining
+            ) as client:
                 start = anyio.current_time()
                 with pytest.raises(SMTPError) as info:
                     await send(client)

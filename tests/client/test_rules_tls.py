@@ -19,14 +19,6 @@ from esmtp_async import (
     Stage,
     TLSFailed,
 )
-from esmtp_async._dialer import Dialer
-from esmtp_async._events import Observer
-from esmtp_async._progress import Progress
-from esmtp_async._settings import resolve
-from esmtp_async.protocol._content import MailData
-from esmtp_async.protocol._envelope import Envelope
-from esmtp_async.protocol._parameters import Parameter
-from esmtp_async.protocol._transaction import Transaction
 from tests.backends import everywhere
 from tests.client.certificates import client_context, server_context
 from tests.client.checks import (
@@ -303,28 +295,20 @@ async def test_T15_what_is_wanted_and_not_offered_under_tls() -> None:
 @everywhere
 @pytest.mark.parametrize("offered", [False, True])
 async def test_T15_requiretls(offered: bool) -> None:  # noqa: FBT001
-    """It has no argument of `send` yet; the envelope can carry it."""
     keywords = ["REQUIRETLS"] if offered else []
     fickle = script(EHLO=[offering("STARTTLS", "REQUIRETLS"), offering(*keywords)])
-    async with serving(fickle, tls=server_context()) as server:
-        settings = resolve(
-            f"127.0.0.1:{server.port}",
-            None,
-            {"security": "starttls", "ssl_context": client_context()},
-        )
-        connection = await Dialer(settings, Observer()).connect(Progress())
-        envelope = Envelope.of(ALICE, [BOB])._replace(
-            parameters=(Parameter("REQUIRETLS", "REQUIRETLS"),)
-        )
-        transaction = Transaction(envelope, MailData(MESSAGE))
-        try:
-            if offered:
-                await connection.run(transaction)
-                assert server.heard[0].lines[3].endswith(b" REQUIRETLS")
-            else:
-                with pytest.raises(NotSupported) as info:
-                    await connection.run(transaction)
-                assert info.value.extension == "REQUIRETLS"
-                assert "MAIL" not in server.heard[0].verbs
-        finally:
-            await connection.aclose()
+    options = SendOptions(require_tls=True)
+    async with (
+        serving(fickle, tls=server_context()) as server,
+        server.client(security="starttls", ssl_context=client_context()) as client,
+    ):
+        if offered:
+            await client.send(MESSAGE, sender=ALICE, recipients=BOB, options=options)
+            assert server.heard[0].lines[3].endswith(b" REQUIRETLS")
+        else:
+            with pytest.raises(NotSupported) as info:
+                await client.send(
+                    MESSAGE, sender=ALICE, recipients=BOB, options=options
+                )
+            assert info.value.extension == "REQUIRETLS"
+            assert "MAIL" not in server.heard[0].verbs

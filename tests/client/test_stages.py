@@ -74,6 +74,7 @@ async def test_stage_timeouts(
 ) -> None:
     impatient = options.copy()
     impatient["timeouts"] = Timeouts(**{limit: 0.15})
+    impatient["pipelining"] = "off"  # a group would be tried once more without
     async with serving(script(**answers), script()) as server:
         async with server.client(**impatient) as client:
             if stage is Stage.RSET:

@@ -121,7 +121,7 @@ class Product:
             tuple([sent.command.verb for sent in session._outstanding]),
             session._accepted,
             session._due,
-            session._pipelining,
+            session.pipelining,
             place,
         )
 
@@ -138,7 +138,7 @@ class Product:
         session._octets = sum(map(_OCTETS.__getitem__, configuration.outstanding))
         session._accepted = configuration.accepted
         session._due = configuration.due
-        session._pipelining = configuration.pipelining
+        session.pipelining = configuration.pipelining
         offered = {"PIPELINING": ""} if configuration.pipelining else {}
         session.peer.extensions = Extensions(offered)
         session.may_continue = configuration.state is not State.CLOSED and (

@@ -44,6 +44,8 @@ class Attempt:
     #: Whether an octet of the mail data, or their end, was handed over.
     begun: bool = False
     committed: bool = False
+    #: How it went that others need not: `groups`, `chunks`, `eager`.
+    ways: set[str] = field(default_factory=set)
     #: Whether the last reply to the end of the mail data was read.
     answered: bool = False
 

@@ -199,6 +199,8 @@ class _Audit:
                     yield "tried again, although all was answered"
             elif attempt.shutdown and not again and "RCPTMAX" in attempt.line.limits:
                 pass  # 421 was the answer to these, and the others went on
+            elif self._is_safer(attempts[number + 1], attempt):
+                pass  # the server may have broken on the way that it went
             else:
                 lost.append(number)
                 if attempt.begun or attempt.refusals:
@@ -206,6 +208,14 @@ class _Audit:
                 if attempt.line.head is attempt and attempt.line.ran_out:
                     yield "tried again, although its time was up"
         yield from self._tries(letter, attempts, lost)
+
+    @staticmethod
+    def _is_safer(attempt: Attempt, before: Attempt) -> bool:
+        """Tell whether it goes without something that the one before broke on."""
+        harmless = not (before.refusals or before.shutdown or before.committed)
+        by_chunks = "chunks" in before.ways
+        without = before.ways - attempt.ways or not attempt.ways
+        return bool(harmless and without) and (by_chunks or not before.begun)
 
     def _tries(
         self, letter: Letter, attempts: list[Attempt], lost: list[int]

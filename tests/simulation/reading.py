@@ -207,8 +207,7 @@ class Reading:
             self._outstanding.append(_Sent("AUTH", None))
             return
         verb = line.split(b" ")[0].upper().decode("latin-1")
-        if self._outstanding:
-            self._check_group(verb)
+        self._check_group(verb)
         if path := _PATH.match(line):
             address = path[2].decode("latin-1")
             if verb == "MAIL":
@@ -221,6 +220,7 @@ class Reading:
             verb = "LAST" if chunk[2] else "BDAT"
             self._outstanding.append(_Sent(verb, self._attempt))
             self._attempt.begun = True
+            self._attempt.ways.add("chunks")
             self._chunk = int(chunk[1])
             if not self._chunk:
                 self._end_chunk()
@@ -235,10 +235,14 @@ class Reading:
 
     def _check_group(self, verb: str) -> None:
         """See that a command may follow what is not answered (RFC 2920 §3.1)."""
+        if not self._outstanding:
+            return
         grouped = [sent.verb for sent in self._outstanding]
         pipelining = any(line.upper() == b"PIPELINING" for line in self.offers)
         if not pipelining or verb == "QUIT" or grouped[-1] in _ALONE:
             self.problems.append(f"{verb} written with {grouped} unanswered")
+        if self._attempt is not None and self._outstanding[-1].attempt:
+            self._attempt.ways.add("eager" if verb == "BDAT" else "groups")
 
     def _begin(self) -> Attempt:
         self._attempt = attempt = Attempt(self._moment, self)

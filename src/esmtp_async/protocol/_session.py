@@ -91,6 +91,8 @@ class Session:
         #: What is known of the server.
         self.peer: Peer = Peer()
         self._allow_pipelining = pipelining
+        #: Whether commands go in groups: it is offered, and allowed (RFC 2920).
+        self.pipelining: bool = False
         self._window = window
         self._lenient_reply_eol = lenient_reply_eol
         self._redaction = Redaction()
@@ -101,9 +103,8 @@ class Session:
         self._state = states.CONNECTED
         self._projected = PROJECTION[states.CONNECTED, verbs.CONNECT]
         self._challenge: tuple[bytes, ...] = ()
-        # Two registers beside the table: may a group grow, and how many
-        # replies will LMTP give to the end of the mail data?
-        self._pipelining = False
+        # A register beside the table: how many replies will LMTP give to the end of
+        # the mail data?
         self._accepted = 0
         self._due = 1  # replies the head of the queue still waits for
         #: Whether mail data have begun and their end is not sent yet.
@@ -210,7 +211,7 @@ class Session:
         """Whether a command may follow the last one before that is answered."""
         outstanding = self._outstanding
         return (
-            self._pipelining
+            self.pipelining
             and outstanding[-1].command.verb in GROUPABLE
             and len(outstanding) < self._window
             and self._octets < WINDOW_OCTETS
@@ -272,10 +273,16 @@ class Session:
             self._violate("octets came in clear text before the TLS handshake")
         self._reader = self._new_reader()
         self.peer.forget()
-        self._pipelining = False
+        self.pipelining = False
         self._state = self._projected = states.GREETED
         self.tls = True
         self.may_continue = True
+
+    def in_lockstep(self) -> None:
+        """Send one command at a time from now on, whatever is offered."""
+        self._allow_pipelining = self.pipelining = False
+        if self._outstanding and not self.unfinished:
+            self.may_continue = False
 
     def abort(self) -> None:
         """Note that nothing more will be said; what is on its way stays told."""
@@ -328,9 +335,7 @@ class Session:
             self._violate("octets follow the reply to STARTTLS in clear text")
         if verb in INTRODUCING:
             self.peer.learn(command, reply, after)
-            self._pipelining = (
-                self._allow_pipelining and "PIPELINING" in self.extensions
-            )
+            self.pipelining = self._allow_pipelining and "PIPELINING" in self.extensions
         if verb is verbs.RCPT and after is states.RCPT and not reply.refused:
             self._accepted += 1
         elif after is states.READY or (verb is verbs.MAIL and after is states.MAIL):

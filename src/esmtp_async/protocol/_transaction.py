@@ -34,6 +34,7 @@ from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
 from esmtp_async.protocol._replies import EnhancedStatus, Reply
 from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._verbs import END_OF_MAIL_DATA, STAGES
+from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS
 
 # "Too many recipients" is 452, with 4.5.3 if anything. Old servers say 552, which
 # today is for a mailbox over its quota or a message too big (RFC 5321 §4.5.3.1.10).
@@ -47,7 +48,14 @@ _DATA: Final = Data()
 
 _FINAL: Final = Stage.FINAL
 _RCPT: Final = Stage.RCPT
+# Where there is no turn to be out of, by the command that the mail data go by.
+_IN_TURN: Final = {
+    "DATA": frozenset({Stage.RCPT, Stage.DATA}),
+    "BDAT": frozenset({Stage.RCPT, Stage.DATA, Stage.FINAL}),
+}
 
+#: Codes that tell of commands that are not known, or come out of turn.
+_OUT_OF_STEP: Final = frozenset({500, 502, 503})
 
 #: A reply that decided something, and where.
 Verdict = tuple[Reply, Stage]
@@ -59,7 +67,8 @@ class Transaction:
     `all_or_nothing` ends the attempt before the mail data if any recipient is
     refused. `eager` sends the mail data in the same group as the envelope, if
     they are at most one block and the server offers CHUNKING: one round trip,
-    past the letter of RFC 3030 §2.
+    past the letter of RFC 3030 §2. Without `chunks` no BDAT is said, but for what
+    only BDAT can carry.
     """
 
     def __init__(
@@ -69,11 +78,13 @@ class Transaction:
         *,
         all_or_nothing: bool = False,
         eager: bool = False,
+        chunks: bool = True,
     ) -> None:
         self.envelope = envelope
         self._content = content
         self._all_or_nothing = all_or_nothing
-        self._eager = eager and not all_or_nothing
+        self._may_chunk = chunks or content.is_binary
+        self._eager = eager and chunks and not all_or_nothing
         self._lmtp = False
         # Recipients by position: those asked for, in order; the replies to
         # them; those that need what the server lacks.
@@ -88,6 +99,10 @@ class Transaction:
         self.content_begun: bool = False
         #: The command that the mail data go by.
         self.by: str = "DATA"
+        #: The ways that it went, by which a server may break.
+        self.used: int = 0
+        #: Whether anybody was refused, for whatever it was.
+        self.has_refusals: bool = False
         # What decided for all: MAIL's refusal, DATA's or a chunk's, a 421.
         self._mail: Verdict | None = None
         self._data: Verdict | None = None
@@ -109,6 +124,8 @@ class Transaction:
             yield session.peer.hello
             selected = self._select(session)
         before, mail, asking = selected
+        if session.pipelining:
+            self.used = GROUPS
         if session.projected is not states.READY:
             yield _RSET
         yield from before
@@ -120,7 +137,7 @@ class Transaction:
                 return
         if self._chunks(session.extensions):
             self.by = "BDAT"
-            yield from self._say_chunks(session.extensions)
+            yield from self._say_chunks(session)
         else:
             yield from self._say_data(session)
 
@@ -129,6 +146,8 @@ class Transaction:
         verb = None if command is None else command.verb
         stage = Stage.COMMAND if verb is None else STAGES[verb]
         refused = reply.refused
+        if refused:
+            self.has_refusals = True
         if refused and (verb is None or reply.severity is replies.SHUTDOWN):
             self._shutdown = (reply, stage)
         elif verb is verbs.RCPT:
@@ -190,6 +209,26 @@ class Transaction:
         return self._final[-1] if self._final else None
 
     @property
+    def suspects(self) -> int:
+        """The ways that the server may break on at this point."""
+        # Behind the envelope all of that was answered, unless the mail data flew too.
+        return self.used & ~GROUPS if self.content_begun else self.used
+
+    @property
+    def out_of_step(self) -> tuple[int, ...]:
+        """The positions refused as if commands were unknown, or had come out of turn.
+
+        By what it offers, and by its own replies before, they were neither.
+        """
+        return tuple(
+            index
+            for index in self._asked
+            if (verdict := self._verdict(index)) is not None
+            and verdict[0].code in _OUT_OF_STEP
+            and verdict[1] in _IN_TURN[self.by]
+        )
+
+    @property
     def postponed(self) -> tuple[int, ...]:
         """The positions refused only because there were too many, of a message taken.
 
@@ -244,8 +283,10 @@ class Transaction:
     def _chunks(self, extensions: Extensions) -> bool:
         """Choose BDAT: to fly eagerly, for a stream to be stopped, or for binary."""
         content = self._content
-        return "CHUNKING" in extensions and (
-            self._eager or content.is_stream or content.is_binary
+        return (
+            self._may_chunk
+            and "CHUNKING" in extensions
+            and (self._eager or content.is_stream or content.is_binary)
         )
 
     def _say_data(self, session: Session) -> Commands:
@@ -267,17 +308,21 @@ class Transaction:
             # A write of its own: the commit point is as late as it can be.
             yield Content.piece(b".\r\n", more=False)
 
-    def _say_chunks(self, extensions: Extensions) -> Commands:
+    def _say_chunks(self, session: Session) -> Commands:
         if not (self._eager and self._is_one_block):
             # BDAT only after all replies to MAIL and RCPT (RFC 3030 §2).
             yield WAIT
             if not self._accepted:
                 return
+        elif session.pipelining:
+            self.used |= EAGER
+        if not self._content.is_binary:
+            self.used |= CHUNKS
         self.content_begun = True
         if self._is_one_block:
             yield Bdat(self._content.octets, last=True)
         else:
-            yield from self._blocks(extensions, Bdat)
+            yield from self._blocks(session.extensions, Bdat)
             yield Bdat(b"", last=True)
 
     @property

@@ -1,0 +1,49 @@
+"""Ways to send that save round trips, and which of them a server bears.
+
+A server may offer PIPELINING or CHUNKING and break on it all the same, or have a
+firewall before it that does. The message at hand shows it: it goes once more, without
+the way that is suspected, and where that goes well the server is spared it for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+#: Several commands on their way at once (RFC 2920).
+GROUPS: Final = 1
+#: Mail data by BDAT (RFC 3030).
+CHUNKS: Final = 2
+#: Mail data on their way with the envelope.
+EAGER: Final = 4
+
+#: What they are called. The first that was used is suspected first: a message goes
+#: without it by those behind it.
+NAMES: Final = {EAGER: "eager", CHUNKS: "CHUNKING", GROUPS: "PIPELINING"}
+
+
+class Ways:
+    """What is known of one server; several ways are the sum of them.
+
+    `given_up` is told the name of each way that the server is spared from then on.
+    """
+
+    def __init__(self, usable: int, given_up: Callable[[str], object]) -> None:
+        #: Those that may be used.
+        self.usable: int = usable
+        #: Those that went well once: what breaks a message then is something else.
+        self.proven: int = 0
+        self._given_up = given_up
+
+    def suspect(self, ways: int) -> int:
+        """Give the one of them that the server may have broken on; 0 for none."""
+        suspects = ways & ~self.proven
+        return next((way for way in NAMES if suspects & way), 0)
+
+    def give_up(self, ways: int) -> None:
+        """Spare the server what it broke on, and what went well once by no means."""
+        guilty = ways & self.usable & ~self.proven
+        self.usable &= ~guilty
+        for way, name in NAMES.items():
+            if guilty & way:
+                self._given_up(name)
