@@ -29,6 +29,8 @@ Fields = tuple[tuple[str, str], ...]
 
 _BLANKS: Final = b" \t"
 _NAME: Final = re.compile(rb"[!-9;-~]+")
+# What a header section may begin with: a field, or what precedes one in a mailbox.
+_HEADER: Final = re.compile(rb"[!-9;-~]+[ \t]*:|[ \t]|>?From |\Z")
 # A parameter of a field like Content-Type (RFC 2045 §5.1).
 _PARAMETER: Final = re.compile(
     r';\s*(?P<name>[^\s=;"]+)\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<word>[^\s;"]*))'
@@ -154,9 +156,12 @@ class Part:
 
     def __init__(self, octets: bytes) -> None:
         section = header_section(octets)
+        self._body = octets[len(section) + 2 :]
+        if not _HEADER.match(section):
+            # The blank line is forgotten, as in the example of RFC 3461 §10.9.
+            section, self._body = b"", octets
         #: All fields of the header section.
         self.fields = fields(section.split(b"\r\n"))
-        self._body = octets[len(section) + 2 :]
         self._first = {name.lower(): text for name, text in reversed(self.fields)}
 
     def field(self, name: str) -> str | None:

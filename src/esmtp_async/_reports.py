@@ -189,9 +189,7 @@ class DeliveryReport:
         if not recipients:
             msg = "the report tells of no recipient: no Final-Recipient (RFC 3464)"
             raise InvalidInput(msg)
-        back = next(
-            (each for each in parts[place + 1 :] if each.type in _RETURNED), None
-        )
+        back = next((each for each in parts[place:] if each.type in _RETURNED), None)
         returned = None if back is None else back.octets
         return cls(
             envid=_decoded(about.text("original-envelope-id") or "") or None,
@@ -202,7 +200,7 @@ class DeliveryReport:
             arrival_date=about.date("arrival-date"),
             message_id=(Part(returned or b"").field("message-id")) or None,
             returned=returned,
-            text=parts[0].plain if place else "",
+            text=parts[0].plain,
             fields=about.fields,
         )
 
