@@ -28,6 +28,7 @@ WHOLE = wrapped(STATUS)
             WHOLE.replace(b"multipart/report", b"a\x1b/" + b"b" * 99),
             r"'a\\\\x1b/b+\.\.\.'",
         ),
+        (WHOLE.replace(b"multipart/report", b"a/" + b"b" * 58), f"'a/{'b' * 58}'"),
         (
             WHOLE.replace(b"report-type=delivery-status", b"x=y"),
             "its report-type is ''",
@@ -83,6 +84,14 @@ def test_text_must_be_encodable() -> None:
             "From daemon Mon Nov 23 12:00:00 2026",
             "Content-Type: multipart/report;",
             " boundary=b; report-type=delivery-status",
+        ],
+        [
+            ">From daemon Mon Nov 23 12:00:00 2026",
+            "Content-Type: multipart/report; boundary=b; report-type=delivery-status",
+        ],
+        [
+            " of what came before",
+            "Content-Type: multipart/report; boundary=b; report-type=delivery-status",
         ],
     ],
 )
@@ -154,10 +163,19 @@ def test_what_comes_back(kind: str, encoding: str) -> None:
     assert found.message_id == "<1@example.org>"
 
 
+def test_what_stands_ahead_of_the_status_does_not_come_back() -> None:
+    octets = WHOLE.replace(
+        b"\r\n\r\nSorry.", b"\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: <1@a>"
+    )
+    found = DeliveryReport.parse(octets)
+    assert (found.returned, found.message_id, found.text) == (None, None, "")
+
+
 def test_what_comes_back_may_tell_no_message_id() -> None:
     for back in (
         b"Content-Type: message/rfc822\n\n\nMessage-ID: <1@example.org>",
         b"\nx",
+        b"Content-Type: message/rfc822\n\nMessage-ID: \n\nHello",
     ):
         assert DeliveryReport.parse(wrapped(STATUS, back=back)).message_id is None
     found = DeliveryReport.parse(wrapped(STATUS))
@@ -177,6 +195,11 @@ def test_what_comes_back_may_tell_no_message_id() -> None:
         ("multipart/mixed", b"x", ""),
         ("multipart/mixed; boundary=c", b"--c\n\nyes\n--c--", "yes"),
         ("multipart/mixed; boundary=c", b"--c--", ""),
+        (
+            "multipart/mixed; boundary=c",
+            b"--c\nSorry, Bob.\nNo.\n--c--",
+            "Sorry, Bob.\nNo.",
+        ),
     ],
 )
 def test_what_people_are_told(header: str, body: bytes, text: str) -> None:
