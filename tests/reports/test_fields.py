@@ -141,13 +141,13 @@ def test_all_else() -> None:
         "reporting-mta : dns;mx.example.org (\tours)\nDSN-Gateway: x400; gate\n"
         "Received-From-MTA: client.example.org\nX-More: 1\nX-More: 2"
     )
-    found = report(f"{BOB}\nRemote-MTA: dns; (none)\nFinal-Log-ID: a; b", about=about)
+    found = report(f"{BOB}\nRemote-MTA: dns; (none)\nFinal-Log-ID: a; b (c)", about=about)
     assert found.reporting_mta == "mx.example.org"
     assert found.dsn_gateway == "gate"
     assert found.received_from_mta == "client.example.org"
     assert found.fields[-2:] == (("X-More", "1"), ("X-More", "2"))
     (bob,) = found.recipients
-    assert bob.final_log_id == "a; b"
+    assert bob.final_log_id == "a; b (c)"
     assert bob.remote_mta is None
     assert bob.fields[1] == ("Remote-MTA", "dns; (none)")
 
