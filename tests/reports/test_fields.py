@@ -91,6 +91,8 @@ def test_what_may_go_through_later(lines: list[str], *, temporary: bool) -> None
         ("smtp; 650 no", "smtp", "650 no", None),
         ("550 no; sorry", "", "550 no; sorry", 550),
         ("X-Postfix; 550 no", "x-postfix", "550 no", None),
+        ("smtp ;\t550 no", "smtp", "550 no", 550),
+        ("unknown", "", "unknown", None),
         ("smtp;", "smtp", "", None),
         ("; no", "", "; no", None),
     ],
@@ -141,7 +143,8 @@ def test_all_else() -> None:
         "reporting-mta : dns;mx.example.org (\tours)\nDSN-Gateway: x400; gate\n"
         "Received-From-MTA: client.example.org\nX-More: 1\nX-More: 2"
     )
-    found = report(f"{BOB}\nRemote-MTA: dns; (none)\nFinal-Log-ID: a; b (c)", about=about)
+    log = "Final-Log-ID: a; b (c)"
+    found = report(f"{BOB}\nRemote-MTA: dns; (none)\n{log}", about=about)
     assert found.reporting_mta == "mx.example.org"
     assert found.dsn_gateway == "gate"
     assert found.received_from_mta == "client.example.org"
