@@ -199,6 +199,7 @@ def test_original_recipients(written: str, address: str) -> None:
     assert found.final_recipient == "bob@example.org"
     assert found.is_for(address)
     assert found.is_for("bob@EXAMPLE.ORG")
+    assert found.is_for(" bob@example.org ")
     assert not found.is_for("bob@example.net")
 
 
