@@ -366,9 +366,8 @@ def _decoded(value: str) -> str:
     again: each plus sign is then the beginning of a character that must be encoded.
     """
     decoded = _unhexed(value)
-    if not (decoded.isascii() and decoded.isprintable()):
-        return value
-    return decoded if _grammar.xtext(decoded) == value else value
+    is_encoded = decoded.isprintable() and _grammar.xtext(decoded) == value
+    return decoded if is_encoded else value
 
 
 def _unhexed(value: str) -> str:

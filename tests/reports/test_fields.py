@@ -163,6 +163,8 @@ def test_all_else() -> None:
     [
         ("rfc822;bob@example.org", "bob@example.org"),
         ("RFC822 ; <bob@example.org>", "bob@example.org"),
+        ("rfc822; <bob@example.org", "<bob@example.org"),
+        ("rfc822; bob@example.org>", "bob@example.org>"),
         ("rfc822; bob@example.org (Bob (R.))", "bob@example.org"),
         ("bob@example.org", "bob@example.org"),
         ('rfc822; "b (o); b"@example.org', '"b (o); b"@example.org'),
@@ -173,6 +175,7 @@ def test_all_else() -> None:
         ("rfc822;bob+news@example.org", "bob+news@example.org"),
         ("rfc822;bob+42@example.org", "bob+42@example.org"),
         ("rfc822;bob+20@example.org", "bob+20@example.org"),
+        ("bob+20@example.org", "bob+20@example.org"),
         ("rfc822;bob+AB@example.org", "bob+AB@example.org"),
         ("rfc822;bob+0A@example.org", "bob+0A@example.org"),
         ("rfc822;bob+2Ba+news@example.org", "bob+2Ba+news@example.org"),
@@ -233,6 +236,12 @@ def test_a_final_recipient_is_found_however_it_is_written() -> None:
     ):
         assert found.for_recipient(address) == found.recipients
     assert found.for_recipient(r"j\x{fc}rg@b\u00fccher.example.org") == ()
+
+
+def test_what_is_no_address_is_found_without_regard_to_case_behind_the_at() -> None:
+    found = report("Final-Recipient: x-local; Bob Smith@Example.ORG")
+    assert found.for_recipient("Bob Smith@example.org") == found.recipients
+    assert found.for_recipient("bob smith@Example.ORG") == ()
 
 
 def test_several_may_stand_for_one() -> None:
