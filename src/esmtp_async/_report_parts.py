@@ -126,11 +126,11 @@ def groups(octets: bytes) -> Iterator[Fields]:
             apart = True
             continue
         if apart and line[:1] not in (b" ", b"\t"):
-            yield from filter(None, [fields(group)])
+            yield fields(group)
             group = []
         apart = False
         group.append(line)
-    yield from filter(None, [fields(group)])
+    yield fields(group)
 
 
 def without_comments(text: str) -> str:
@@ -148,7 +148,7 @@ def without_comments(text: str) -> str:
             continue
         if not depth:
             kept.append(piece)
-    return text if depth or quoted else "".join(kept).strip()
+    return text if depth else "".join(kept).strip()
 
 
 class Part:
@@ -188,19 +188,19 @@ class Part:
 
     @property
     def parts(self) -> Iterator[Part]:
-        """The parts directly in this one, if it is a multipart (RFC 2046 §5.1).
+        """The parts directly in this one, a multipart (RFC 2046 §5.1).
 
         The last may lack its end.
         """
         boundary = self.parameter("boundary").rstrip()
-        if not self.type.startswith("multipart/") or not boundary:
+        if not boundary:
             return
         line = rb"^--%b(?P<last>--)?[ \t]*(?:\r\n|\Z)" % re.escape(boundary.encode())
         start = None
         for match in re.finditer(line, self._body, re.MULTILINE):
             if start is not None:
                 # The line end in front is the boundary's.
-                yield Part(self._body[start : max(start, match.start() - 2)])
+                yield Part(self._body[start : match.start() - 2])
             start = match.end()
             if match["last"]:
                 return

@@ -21,6 +21,8 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
         ("  Delayed (will try again) ", Action.DELAYED),
         ("delivered", Action.DELIVERED),
         ("(to \\) where) relayed", Action.RELAYED),
+        ('(say "no) failed', Action.FAILED),
+        ('(say "no") "failed', None),
         ("fail(ed)", None),
         ("expanded", Action.EXPANDED),
         ("dropped", None),
@@ -140,13 +142,13 @@ def test_a_field_without_a_value_is_none() -> None:
 
 def test_all_else() -> None:
     about = (
-        "reporting-mta : dns;mx.example.org (\tours)\nDSN-Gateway: x400; gate\n"
+        "reporting-mta : dns;mx.example.org (\tours)\nDSN-Gateway: x400; gate) (ours)\n"
         "Received-From-MTA: client.example.org\nX-More: 1\nX-More: 2"
     )
     log = "Final-Log-ID: a; b (c)"
     found = report(f"{BOB}\nRemote-MTA: dns; (none)\n{log}", about=about)
     assert found.reporting_mta == "mx.example.org"
-    assert found.dsn_gateway == "gate"
+    assert found.dsn_gateway == "gate)"
     assert found.received_from_mta == "client.example.org"
     assert found.fields[-2:] == (("X-More", "1"), ("X-More", "2"))
     (bob,) = found.recipients
@@ -304,13 +306,25 @@ def test_an_envelope_id_that_looks_encoded_is_found_all_the_same() -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_layout(end: str) -> None:
     lines = [
-        *("", "", ABOUT, "X-Long: one", "\t two  ", "   ", " three", "", " \t", ""),
+        *(
+            "",
+            "",
+            ABOUT,
+            "X-Long: one",
+            "\t two  ",
+            "   ",
+            " three",
+            "",
+            "\tfour",
+            " \t",
+            "",
+        ),
         *("Final-Recipient: rfc822;", "  bob@example.org", "Action:failed", " ", "\t"),
         *("Final-recipient\t: rfc822;carol@example.org", "junk", " more of it", ": x"),
         *("bad name: x", "Action :\tdelayed", "", "", "Status: 4.2.2", "", ""),
     ]
     found = DeliveryReport.parse(wrapped(end.join(lines)))
-    assert found.fields == (tuple(ABOUT.split(": ")), ("X-Long", "one two three"))
+    assert found.fields == (tuple(ABOUT.split(": ")), ("X-Long", "one two three four"))
     bob, carol = found.recipients
     assert bob.fields == (
         ("Final-Recipient", "rfc822; bob@example.org"),

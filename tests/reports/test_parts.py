@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import email
 import quopri
+from email import policy
 from email.message import EmailMessage, Message
 from email.mime.multipart import MIMEMultipart
 
@@ -23,6 +24,7 @@ WHOLE = wrapped(STATUS)
     [
         (b"", "is of the type 'text/plain', not multipart/report"),
         (b"Subject: hello\r\n\r\nmultipart/report", "type 'text/plain', not multipart"),
+        (WHOLE.replace(b"multipart/report", b"report"), "is of the type 'text/plain'"),
         (WHOLE.replace(b"multipart/report", b"multipart/mixed"), "'multipart/mixed'"),
         (
             WHOLE.replace(b"multipart/report", b"a\x1b/" + b"b" * 99),
@@ -43,6 +45,10 @@ WHOLE = wrapped(STATUS)
         ),
         (WHOLE.replace(b"boundary=b", b"boundary=c"), "no part of the type message"),
         (WHOLE.replace(b"boundary=b", b""), "no part of the type message"),
+        (
+            WHOLE.replace(b"boundary=b", b"").replace(b"--b", b"--"),
+            "no part of the type message",
+        ),
         (WHOLE.replace(BOB.encode(), b"Action: failed"), "no Final-Recipient"),
         (wrapped(""), "no Final-Recipient"),
     ],
@@ -85,6 +91,8 @@ def test_text_must_be_encodable() -> None:
             "Content-Type: multipart/report;",
             " boundary=b; report-type=delivery-status",
         ],
+        ["Content-Type: multipart/report; report-type=delivery-status ; boundary=b"],
+        ['Content-Type: multipart/report; report-type=delivery-status; boundary="b "'],
         [
             ">From daemon Mon Nov 23 12:00:00 2026",
             "Content-Type: multipart/report; boundary=b; report-type=delivery-status",
@@ -107,6 +115,11 @@ def test_a_boundary_is_a_whole_line() -> None:
     )
     (bob,) = DeliveryReport.parse(octets).recipients
     assert bob.fields[-1] == ("X-Last", "1")
+
+
+def test_a_boundary_may_hold_any_character() -> None:
+    octets = WHOLE.replace(b"boundary=b", b'boundary="(+.?"').replace(b"--b", b"--(+.?")
+    assert len(DeliveryReport.parse(octets).recipients) == 1
 
 
 def test_a_report_that_is_cut_off_is_one() -> None:
@@ -189,6 +202,9 @@ def test_what_comes_back_may_tell_no_message_id() -> None:
         ("text/plain; charset=us-ascii", b"na\xc3\xafve", "na\u00efve"),
         ("text/plain; charset=iso-8859-1", b"na\xefve", "na\u00efve"),
         ("text/plain; charset=windows-1251", b"\xe4\xe0", "\u0434\u0430"),
+        ("text/plain; charset=KOI8_R", b"\xc4\xc1", "\u0434\u0430"),
+        ("text/plain; charset=Shift_JIS", b"\x93\xfa", "\u65e5"),
+        ("text/plain; charset=ISO-2022-JP", b"\x1b$BF|\x1b(B", "\u65e5"),
         ("text/plain; charset=cp0", b"na\xefve", r"na\xefve"),
         ("text/plain; charset=punycode", b"bcher-kva", "bcher-kva"),
         ("text/html", b"<p>no</p>", ""),
@@ -206,6 +222,19 @@ def test_what_people_are_told(header: str, body: bytes, text: str) -> None:
     octets = WHOLE.replace(
         b"--b\r\n\r\nSorry.", b"--b\nContent-Type: %b\n\n%b" % (header.encode(), body)
     )
+    assert DeliveryReport.parse(octets).text == text
+
+
+@pytest.mark.parametrize(("depth", "text"), [(1, "yes"), (3, "yes"), (4, "")])
+def test_how_deep_it_may_stand(depth: int, text: str) -> None:
+    part = b"\n\nyes"
+    for level in range(depth):
+        boundary = b"c%d" % level
+        part = b"\nContent-Type: multipart/mixed; boundary=%b\n\n--%b%b\n--%b--" % (
+            *(boundary, boundary),
+            *(part, boundary),
+        )
+    octets = WHOLE.replace(b"\r\n\r\nSorry.", part)
     assert DeliveryReport.parse(octets).text == text
 
 
@@ -249,6 +278,38 @@ def test_a_message_without_a_boundary_gets_none() -> None:
     whole = MIMEMultipart("report", _subparts=[status], report_type="delivery-status")
     assert DeliveryReport.parse(whole).recipients[0].address == "bob@example.org"
     assert whole.get_boundary() is None
+
+
+@pytest.mark.parametrize("how", [policy.compat32, policy.default])
+def test_a_message_that_is_made_is_folded_nowhere(how: policy.Policy) -> None:
+    long = "smtp; 550 " + ",".join("abcdefgh" * 3 for _ in range(60))
+    status, about, bob = Message(how), Message(how), Message(how)
+    status["Content-Type"] = "message/delivery-status"
+    about["Reporting-MTA"] = "dns; mx.example.org"
+    bob["Final-Recipient"] = "rfc822; bob@example.org"
+    bob["Diagnostic-Code"] = long
+    status.set_payload([about, bob])
+    whole = MIMEMultipart(
+        "report", _subparts=[status], policy=how, report_type="delivery-status"
+    )
+    (recipient,) = DeliveryReport.parse(whole).recipients
+    assert recipient.fields[-1] == ("Diagnostic-Code", long)
+
+
+def test_a_message_that_is_made_may_hold_utf8() -> None:
+    status, bob = Message(policy.default), Message(policy.default)
+    status["Content-Type"] = "message/global-delivery-status"
+    bob["Final-Recipient"] = "utf-8; j\u00fcrg@example.org"
+    status.set_payload([bob])
+    whole = MIMEMultipart("report", _subparts=[status], report_type="delivery-status")
+    whole.policy = policy.default
+    (recipient,) = DeliveryReport.parse(whole).recipients
+    assert recipient.final_recipient == "j\u00fcrg@example.org"
+
+
+def test_no_line_is_changed_that_begins_like_a_mailbox() -> None:
+    message = email.message_from_bytes(WHOLE.replace(b"Sorry.", b"From me:\r\nSorry."))
+    assert DeliveryReport.parse(message).text == "From me:\nSorry."
 
 
 def test_a_message_that_is_none() -> None:

@@ -40,7 +40,15 @@ def test_every_sample_is_a_report_in_every_form() -> None:
         assert len({report, DeliveryReport.parse(octets)}) == 1
 
 
-@pytest.mark.parametrize("how", [policy.compat32, policy.default, policy.SMTP])
+@pytest.mark.parametrize(
+    "how",
+    [
+        policy.compat32,
+        policy.default,
+        policy.default.clone(refold_source="all"),
+        policy.SMTP,
+    ],
+)
 def test_a_parsed_message_is_a_report_and_stays_as_it_is(how: policy.Policy) -> None:
     for octets in SAMPLES.values():
         message = email.message_from_bytes(octets, policy=how)
@@ -54,6 +62,15 @@ def test_a_parsed_message_is_a_report_and_stays_as_it_is(how: policy.Policy) -> 
             assert returned.strip(b"\r\n") == expected.returned.strip(b"\r\n")
             report = replace(report, returned=expected.returned)
         assert report == expected
+
+
+@pytest.mark.parametrize("how", [policy.compat32, policy.default])
+def test_a_message_need_not_be_in_seven_bits(how: policy.Policy) -> None:
+    """Its policy wants that, and the library fails to do so."""
+    octets = SAMPLES["rfc6533-global"]
+    message = email.message_from_bytes(octets, policy=how.clone(cte_type="7bit"))
+    expected = DeliveryReport.parse(octets)
+    assert DeliveryReport.parse(message).recipients == expected.recipients
 
 
 def test_a_simple_report() -> None:
