@@ -224,11 +224,11 @@ class Part:
     @property
     def plain(self) -> str:
         """The text of the first plain text in it, safe to print; or nothing."""
-        part: Part | None = self
+        part = self
         for _ in range(_DEPTH):
-            if part is not None and part.type.startswith("multipart/"):
-                part = next(part.parts, None)
-        return part.text if part is not None and part.type == "text/plain" else ""
+            if part.type.startswith("multipart/"):
+                part = next(part.parts, part)
+        return part.text if part.type == "text/plain" else ""
 
     @property
     def text(self) -> str:

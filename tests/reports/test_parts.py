@@ -135,7 +135,7 @@ def test_a_report_that_is_cut_off_is_one() -> None:
 def test_transfer_encodings(kind: str, *, as_message: bool) -> None:
     coded = {
         "Base64 (why not)": base64.encodebytes(STATUS.encode()).replace(b"\n", b"\r\n"),
-        "quoted-printable": quopri.encodestring(STATUS.encode()).replace(b"@", b"=40"),
+        "Quoted-Printable": quopri.encodestring(STATUS.encode()).replace(b"@", b"=40"),
         "8bit": STATUS.encode(),
         "x-unknown": STATUS.encode(),
     }
@@ -151,6 +151,8 @@ def test_base64_that_cannot_be_decoded_stays_as_it_is() -> None:
     header = "Content-Transfer-Encoding: base64\r\n"
     with pytest.raises(InvalidInput, match="no Final-Recipient"):
         DeliveryReport.parse(wrapped(b"A", header=header))
+    text = WHOLE.replace(b"\r\n\r\nSorry.", b"\r\n" + header.encode() + b"\r\nSorry.")
+    assert DeliveryReport.parse(text).text == "Sorry."
     cut = base64.b64encode(STATUS.encode() + b"\r\n").rstrip(b"=")
     assert DeliveryReport.parse(wrapped(cut, header=header)).recipients
 
@@ -182,6 +184,11 @@ def test_what_stands_ahead_of_the_status_does_not_come_back() -> None:
     )
     found = DeliveryReport.parse(octets)
     assert (found.returned, found.message_id, found.text) == (None, None, "")
+
+
+def test_nothing_comes_back_behind_the_end() -> None:
+    behind = b"Content-Type: message/rfc822\r\n\r\nMessage-ID: <1@example.org>\r\n"
+    assert DeliveryReport.parse(WHOLE + behind).returned is None
 
 
 def test_what_comes_back_may_tell_no_message_id() -> None:
