@@ -212,6 +212,7 @@ def test_what_comes_back_may_tell_no_message_id() -> None:
         ("text/plain; charset=KOI8_R", b"\xc4\xc1", "\u0434\u0430"),
         ("text/plain; charset=Shift_JIS", b"\x93\xfa", "\u65e5"),
         ("text/plain; charset=ISO-2022-JP", b"\x1b$BF|\x1b(B", "\u65e5"),
+        ("text/plain; charset=windows-1252", b"a\x81b", "a\ufffdb"),
         ("text/plain; charset=cp0", b"na\xefve", r"na\xefve"),
         ("text/plain; charset=punycode", b"bcher-kva", "bcher-kva"),
         ("text/html", b"<p>no</p>", ""),
@@ -222,6 +223,11 @@ def test_what_comes_back_may_tell_no_message_id() -> None:
             "multipart/mixed; boundary=c",
             b"--c\nSorry, Bob.\nNo.\n--c--",
             "Sorry, Bob.\nNo.",
+        ),
+        (
+            "multipart/mixed; boundary=c",
+            b"--c\nSorry, Bob.\nContent-Type: text/html\n--c--",
+            "Sorry, Bob.\nContent-Type: text/html",
         ),
     ],
 )
