@@ -21,7 +21,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
         ("  Delayed (will try again) ", Action.DELAYED),
         ("delivered", Action.DELIVERED),
         ("(to \\) where) relayed", Action.RELAYED),
-        ('(say "no) failed', Action.FAILED),
+        ('(say "no) failed (again)', Action.FAILED),
         ('(say "no") "failed', None),
         ("fail(ed)", None),
         ("expanded", Action.EXPANDED),
