@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import Final, NamedTuple
 
 from esmtp_async.protocol import (
+    CramMD5,
     Envelope,
     Exchange,
+    External,
     Inquiry,
     Login,
     MailData,
@@ -25,13 +27,16 @@ from esmtp_async.protocol import (
     StartTLSPolicy,
     State,
     Transaction,
+    Vrfy,
 )
 from esmtp_async.protocol._exceptions import SMTPError
 from tests.transcript import Message, Transcript
 
-_MECHANISMS: Final[Mapping[str, Callable[[str, str], Mechanism]]] = {
+_MECHANISMS: Final[Mapping[str, Callable[..., Mechanism]]] = {
     "PLAIN": Plain,
     "LOGIN": Login,
+    "CRAM-MD5": CramMD5,
+    "EXTERNAL": External,
 }
 
 
@@ -63,6 +68,8 @@ class Conversation:
             allow_plaintext_auth=transcript.allow_plaintext_auth,
         )
         if not self._note((yield opening)):
+            if transcript.verify:
+                self._note((yield Inquiry(Vrfy(transcript.verify))))
             for message in transcript.messages:
                 if session.state is not State.CLOSED:
                     yield from self._convey(message)
@@ -73,9 +80,9 @@ class Conversation:
         envelope = Envelope.of(message.sender, message.recipients)
         transaction = Transaction(
             envelope._replace(parameters=tuple(message.parameters)),
-            MailData(blocks=Lines(message))
+            MailData(blocks=Lines(message), binary=message.binary)
             if message.stream
-            else MailData(message.octets),
+            else MailData(message.octets, binary=message.binary),
             all_or_nothing=message.all_or_nothing,
             eager=message.eager,
         )
@@ -95,8 +102,8 @@ def mechanisms(transcript: Transcript) -> tuple[Mechanism, ...]:
     """Give the mechanisms that the client is told to authenticate by."""
     if not transcript.auth:
         return ()
-    name, username, password = transcript.auth
-    return (_MECHANISMS[name](username, password),)
+    name, *credentials = transcript.auth
+    return (_MECHANISMS[name](*credentials),)
 
 
 class Lines(AsyncIterator[bytes]):

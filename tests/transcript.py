@@ -48,6 +48,8 @@ class Message:
     eager: bool = False
     all_or_nothing: bool = False
     stream: bool = False
+    #: Whether its octets are BINARYMIME.
+    binary: bool = False
 
     @property
     def octets(self) -> bytes:
@@ -79,9 +81,11 @@ class Transcript:
     pipelining: bool = True
     #: The value of a `StartTLSPolicy`.
     starttls: str = "never"
-    #: Mechanism, user name, password.
+    #: The mechanism, and what it is given: user name, password.
     auth: tuple[str, ...] = ()
     allow_plaintext_auth: bool = False
+    #: What is asked for by VRFY before the first message.
+    verify: str = ""
     messages: list[Message] = field(default_factory=list)
     flights: list[Flight] = field(default_factory=list)
     #: The lines that begin with `!` and `=`.

@@ -29,6 +29,8 @@ Fields = tuple[tuple[str, str], ...]
 
 _BLANKS: Final = b" \t"
 _NAME: Final = re.compile(rb"[!-9;-~]+")
+# What a header section may begin with: a field, or what precedes one in a mailbox.
+_HEADER: Final = re.compile(rb"[!-9;-~]+[ \t]*:|[ \t]|>?From |\Z")
 # A parameter of a field like Content-Type (RFC 2045 §5.1).
 _PARAMETER: Final = re.compile(
     r';\s*(?P<name>[^\s=;"]+)\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<word>[^\s;"]*))'
@@ -124,11 +126,11 @@ def groups(octets: bytes) -> Iterator[Fields]:
             apart = True
             continue
         if apart and line[:1] not in (b" ", b"\t"):
-            yield from filter(None, [fields(group)])
+            yield fields(group)
             group = []
         apart = False
         group.append(line)
-    yield from filter(None, [fields(group)])
+    yield fields(group)
 
 
 def without_comments(text: str) -> str:
@@ -146,7 +148,7 @@ def without_comments(text: str) -> str:
             continue
         if not depth:
             kept.append(piece)
-    return text if depth or quoted else "".join(kept).strip()
+    return text if depth else "".join(kept).strip()
 
 
 class Part:
@@ -154,9 +156,12 @@ class Part:
 
     def __init__(self, octets: bytes) -> None:
         section = header_section(octets)
+        self._body = octets[len(section) + 2 :]
+        if not _HEADER.match(section):
+            # The blank line is forgotten, as in the example of RFC 3461 §10.9.
+            section, self._body = b"", octets
         #: All fields of the header section.
         self.fields = fields(section.split(b"\r\n"))
-        self._body = octets[len(section) + 2 :]
         self._first = {name.lower(): text for name, text in reversed(self.fields)}
 
     def field(self, name: str) -> str | None:
@@ -183,19 +188,19 @@ class Part:
 
     @property
     def parts(self) -> Iterator[Part]:
-        """The parts directly in this one, if it is a multipart (RFC 2046 §5.1).
+        """The parts directly in this one, a multipart (RFC 2046 §5.1).
 
         The last may lack its end.
         """
         boundary = self.parameter("boundary").rstrip()
-        if not self.type.startswith("multipart/") or not boundary:
+        if not boundary:
             return
         line = rb"^--%b(?P<last>--)?[ \t]*(?:\r\n|\Z)" % re.escape(boundary.encode())
         start = None
         for match in re.finditer(line, self._body, re.MULTILINE):
             if start is not None:
                 # The line end in front is the boundary's.
-                yield Part(self._body[start : max(start, match.start() - 2)])
+                yield Part(self._body[start : match.start() - 2])
             start = match.end()
             if match["last"]:
                 return
@@ -219,11 +224,11 @@ class Part:
     @property
     def plain(self) -> str:
         """The text of the first plain text in it, safe to print; or nothing."""
-        part: Part | None = self
+        part = self
         for _ in range(_DEPTH):
-            if part is not None and part.type.startswith("multipart/"):
-                part = next(part.parts, None)
-        return part.text if part is not None and part.type == "text/plain" else ""
+            if part.type.startswith("multipart/"):
+                part = next(part.parts, part)
+        return part.text if part.type == "text/plain" else ""
 
     @property
     def text(self) -> str:

@@ -132,7 +132,7 @@ class ReportedRecipient:
         group = _Group(self.fields)
         known = {self.original_recipient, self.final_recipient}
         for name in _RECIPIENT:
-            written = _written(group.bare(name) or "")[1]
+            written = _written(group.bare(name))[1]
             known |= {written, _unhexed(written)}
         return any(_identity(each) == wanted for each in known if each)
 
@@ -189,9 +189,7 @@ class DeliveryReport:
         if not recipients:
             msg = "the report tells of no recipient: no Final-Recipient (RFC 3464)"
             raise InvalidInput(msg)
-        back = next(
-            (each for each in parts[place + 1 :] if each.type in _RETURNED), None
-        )
+        back = next((each for each in parts[place:] if each.type in _RETURNED), None)
         returned = None if back is None else back.octets
         return cls(
             envid=_decoded(about.text("original-envelope-id") or "") or None,
@@ -202,7 +200,7 @@ class DeliveryReport:
             arrival_date=about.date("arrival-date"),
             message_id=(Part(returned or b"").field("message-id")) or None,
             returned=returned,
-            text=parts[0].plain if place else "",
+            text=parts[0].plain,
             fields=about.fields,
         )
 
@@ -235,18 +233,18 @@ class _Group:
         """Give the value as it stands; None if there is none."""
         return self._first.get(name) or None
 
-    def bare(self, name: str) -> str | None:
-        """Give the value without comments."""
-        return without_comments(self.text(name) or "") or None
+    def bare(self, name: str) -> str:
+        """Give the value without comments; nothing if there is none."""
+        return without_comments(self.text(name) or "")
 
     def name(self, name: str) -> str | None:
         """Give what stands behind the type: a host's name (RFC 3464 §2.1.2)."""
-        return _typed(self.bare(name) or "")[1] or None
+        return _typed(self.bare(name))[1] or None
 
     def date(self, name: str) -> datetime | None:
         """Give a time; one without a zone is taken for UTC."""
         try:
-            date = parsedate_to_datetime(self.bare(name) or "")
+            date = parsedate_to_datetime(self.bare(name))
         except (ValueError, OverflowError):
             return None
         return date if date.tzinfo else date.replace(tzinfo=UTC)
@@ -277,7 +275,7 @@ def _told(told: Iterable[Fields]) -> tuple[_Group, list[_Group]]:
     message: list[tuple[str, str]] = []
     recipients: list[list[tuple[str, str]]] = []
     for group in told:
-        is_first = not (message or recipients)
+        is_first = not message
         is_recipient = not _RECIPIENT.isdisjoint(name.lower() for name, _ in group)
         if is_recipient:
             recipients.append(list(group))
@@ -289,8 +287,8 @@ def _told(told: Iterable[Fields]) -> tuple[_Group, list[_Group]]:
 
 
 def _recipient(group: _Group) -> ReportedRecipient:
-    original = group.bare("original-recipient") or ""
-    final = group.bare("final-recipient") or ""
+    original = group.bare("original-recipient")
+    final = group.bare("final-recipient")
     # A final recipient is never encoded, so neither is an original one like it.
     same = _written(original) == _written(final)
     return ReportedRecipient(
@@ -307,13 +305,12 @@ def _recipient(group: _Group) -> ReportedRecipient:
     )
 
 
-def _action(value: str | None) -> Action | None:
-    word = (value or "").lower()
-    return next((each for each in Action if each.value == word), None)
+def _action(value: str) -> Action | None:
+    return next((each for each in Action if each.value == value.lower()), None)
 
 
-def _status(value: str | None) -> EnhancedStatus | None:
-    match = _STATUS.search(value or "")
+def _status(value: str) -> EnhancedStatus | None:
+    match = _STATUS.search(value)
     return EnhancedStatus(*map(int, match.groups())) if match else None
 
 
@@ -369,9 +366,8 @@ def _decoded(value: str) -> str:
     again: each plus sign is then the beginning of a character that must be encoded.
     """
     decoded = _unhexed(value)
-    if not (decoded.isascii() and decoded.isprintable()):
-        return value
-    return decoded if _grammar.xtext(decoded) == value else value
+    is_encoded = decoded.isprintable() and _grammar.xtext(decoded) == value
+    return decoded if is_encoded else value
 
 
 def _unhexed(value: str) -> str:

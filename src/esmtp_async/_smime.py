@@ -238,14 +238,14 @@ def _entity(message: Message) -> bytes:
     if not entity.isascii():
         msg = (
             "the message holds a signed part, or a field of one, in 8 bits, which "
-            "cannot be changed (RFC 8551 section 3.1.2)"
+            "cannot be changed (RFC 8551 section 3.1.3)"
         )
         raise InvalidInput(msg)
     return entity
 
 
 def _harden(part: Message) -> None:
-    """Take out what transports are known to change (RFC 8551 §3.1.2).
+    """Take out what transports are known to change (RFC 8551 §3.1.3).
 
     What another signature covers stays as it is.
     """

@@ -71,12 +71,19 @@ async def send(
 ) -> list[str]:
     """Send a message; give what is reported of it."""
     words = {p.keyword: p.value for p in message.parameters}
+    submitter = words.get("AUTH")
+    options = SendOptions(
+        ret=words.get("RET"),
+        envid=words.get("ENVID"),
+        auth=submitter and submitter.replace("+3D", "=").strip("<>"),
+        body="BINARYMIME" if message.binary else None,
+    )
     try:
         receipt = await client.send(
             Lines(message) if message.stream else message.octets,
             sender=message.sender,
             recipients=message.recipients,
-            options=SendOptions(ret=words.get("RET"), envid=words.get("ENVID")),
+            options=options,
             all_or_nothing=message.all_or_nothing,
             timeout=timeout,
         )
@@ -99,13 +106,18 @@ def assert_safe(error: SMTPError) -> None:
 def fits_the_client(transcript: Transcript) -> bool:
     """Tell whether a client can be told all that a transcript tells.
 
-    It is eager or not for all messages, of MAIL's parameters `SendOptions` has
-    those of DSN, and recipients that are too many get a transaction of their own.
+    It is eager or not for all messages, of MAIL's parameters `send` gives those of
+    DSN and AUTH, recipients that are too many get a transaction of their own, and what
+    is asked for by VRFY is no message.
     """
     keywords = {p.keyword for m in transcript.messages for p in m.parameters}
     eager = {message.eager for message in transcript.messages}
     too_many = any(TOO_MANY.search(line) for line in transcript.outcomes)
-    return keywords <= {"RET", "ENVID"} and len(eager) <= 1 and not too_many
+    return (
+        keywords <= {"RET", "ENVID", "AUTH"}
+        and len(eager) <= 1
+        and not (too_many or transcript.verify)
+    )
 
 
 def everybody(message: Message, failure: str) -> list[str]:

@@ -231,5 +231,24 @@ async def test_the_driver_does_so_at_every_offset(transcript: Transcript) -> Non
         await play_driver(transcript, cut)
 
 
+@in_virtual_time
+async def test_the_client_asks_who_somebody_is() -> None:
+    """RFC 5321, appendix D.4: no message, so the rules above have no place for it."""
+    [transcript] = [each for each in TRANSCRIPTS if each.verify]
+    [message] = transcript.messages
+    for cut in (by_the_flight, *cuts(transcript)):
+        stream = Played(transcript, cut)
+        streams = [stream]
+
+        async def connect(streams: list[Played] = streams) -> ByteStream:
+            return streams.pop()
+
+        async with client_of(transcript, connect) as client:
+            reply = await client.verify(transcript.verify)
+            assert reply.text == "Mark Crispin <Admin.MRC@foo.com>"
+            assert await send(client, message) == transcript.outcomes
+        assert_played(transcript, stream)
+
+
 def test_the_client_plays_nearly_all_of_them() -> None:
-    assert sum(map(fits_the_client, TRANSCRIPTS)) >= 61
+    assert sum(map(fits_the_client, TRANSCRIPTS)) >= 75

@@ -110,7 +110,7 @@ def test_nearly_every_flight_has_a_neighbour() -> None:
 
 
 def test_there_are_many() -> None:
-    assert len(TRANSCRIPTS) >= 55
+    assert len(TRANSCRIPTS) >= 78
     assert len({transcript.title for transcript in TRANSCRIPTS}) == len(TRANSCRIPTS)
     assert all(transcript.flights for transcript in TRANSCRIPTS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import email
 import quopri
+from email import policy
 from email.message import EmailMessage, Message
 from email.mime.multipart import MIMEMultipart
 
@@ -23,11 +24,13 @@ WHOLE = wrapped(STATUS)
     [
         (b"", "is of the type 'text/plain', not multipart/report"),
         (b"Subject: hello\r\n\r\nmultipart/report", "type 'text/plain', not multipart"),
+        (WHOLE.replace(b"multipart/report", b"report"), "is of the type 'text/plain'"),
         (WHOLE.replace(b"multipart/report", b"multipart/mixed"), "'multipart/mixed'"),
         (
             WHOLE.replace(b"multipart/report", b"a\x1b/" + b"b" * 99),
             r"'a\\\\x1b/b+\.\.\.'",
         ),
+        (WHOLE.replace(b"multipart/report", b"a/" + b"b" * 58), f"'a/{'b' * 58}'"),
         (
             WHOLE.replace(b"report-type=delivery-status", b"x=y"),
             "its report-type is ''",
@@ -42,6 +45,10 @@ WHOLE = wrapped(STATUS)
         ),
         (WHOLE.replace(b"boundary=b", b"boundary=c"), "no part of the type message"),
         (WHOLE.replace(b"boundary=b", b""), "no part of the type message"),
+        (
+            WHOLE.replace(b"boundary=b", b"").replace(b"--b", b"--"),
+            "no part of the type message",
+        ),
         (WHOLE.replace(BOB.encode(), b"Action: failed"), "no Final-Recipient"),
         (wrapped(""), "no Final-Recipient"),
     ],
@@ -60,8 +67,9 @@ def test_what_is_no_message(message: object) -> None:
 
 
 def test_text_must_be_encodable() -> None:
-    with pytest.raises(InvalidInput, match="lone surrogate at character 3"):
+    with pytest.raises(InvalidInput, match="lone surrogate at character 3") as told:
         DeliveryReport.parse("abc\ud800")
+    assert told.value.__cause__ is None  # it would show the whole report
     text = wrapped(STATUS).decode().replace("Sorry", "S\udcffrry")
     assert DeliveryReport.parse(text).text == r"S\xffrry."
 
@@ -84,6 +92,16 @@ def test_text_must_be_encodable() -> None:
             "Content-Type: multipart/report;",
             " boundary=b; report-type=delivery-status",
         ],
+        ["Content-Type: multipart/report; report-type=delivery-status ; boundary=b"],
+        ['Content-Type: multipart/report; report-type=delivery-status; boundary="b "'],
+        [
+            ">From daemon Mon Nov 23 12:00:00 2026",
+            "Content-Type: multipart/report; boundary=b; report-type=delivery-status",
+        ],
+        [
+            " of what came before",
+            "Content-Type: multipart/report; boundary=b; report-type=delivery-status",
+        ],
     ],
 )
 def test_how_the_type_may_be_written(header: list[str]) -> None:
@@ -100,6 +118,11 @@ def test_a_boundary_is_a_whole_line() -> None:
     assert bob.fields[-1] == ("X-Last", "1")
 
 
+def test_a_boundary_may_hold_any_character() -> None:
+    octets = WHOLE.replace(b"boundary=b", b'boundary="(+.?"').replace(b"--b", b"--(+.?")
+    assert len(DeliveryReport.parse(octets).recipients) == 1
+
+
 def test_a_report_that_is_cut_off_is_one() -> None:
     octets = wrapped(STATUS).removesuffix(b"\r\n--b--\r\n")
     assert octets.endswith(b"bob@example.org\r\n")
@@ -113,7 +136,7 @@ def test_a_report_that_is_cut_off_is_one() -> None:
 def test_transfer_encodings(kind: str, *, as_message: bool) -> None:
     coded = {
         "Base64 (why not)": base64.encodebytes(STATUS.encode()).replace(b"\n", b"\r\n"),
-        "quoted-printable": quopri.encodestring(STATUS.encode()).replace(b"@", b"=40"),
+        "Quoted-Printable": quopri.encodestring(STATUS.encode()).replace(b"@", b"=40"),
         "8bit": STATUS.encode(),
         "x-unknown": STATUS.encode(),
     }
@@ -129,6 +152,8 @@ def test_base64_that_cannot_be_decoded_stays_as_it_is() -> None:
     header = "Content-Transfer-Encoding: base64\r\n"
     with pytest.raises(InvalidInput, match="no Final-Recipient"):
         DeliveryReport.parse(wrapped(b"A", header=header))
+    text = WHOLE.replace(b"\r\n\r\nSorry.", b"\r\n" + header.encode() + b"\r\nSorry.")
+    assert DeliveryReport.parse(text).text == "Sorry."
     cut = base64.b64encode(STATUS.encode() + b"\r\n").rstrip(b"=")
     assert DeliveryReport.parse(wrapped(cut, header=header)).recipients
 
@@ -154,10 +179,24 @@ def test_what_comes_back(kind: str, encoding: str) -> None:
     assert found.message_id == "<1@example.org>"
 
 
+def test_what_stands_ahead_of_the_status_does_not_come_back() -> None:
+    octets = WHOLE.replace(
+        b"\r\n\r\nSorry.", b"\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: <1@a>"
+    )
+    found = DeliveryReport.parse(octets)
+    assert (found.returned, found.message_id, found.text) == (None, None, "")
+
+
+def test_nothing_comes_back_behind_the_end() -> None:
+    behind = b"Content-Type: message/rfc822\r\n\r\nMessage-ID: <1@example.org>\r\n"
+    assert DeliveryReport.parse(WHOLE + behind).returned is None
+
+
 def test_what_comes_back_may_tell_no_message_id() -> None:
     for back in (
         b"Content-Type: message/rfc822\n\n\nMessage-ID: <1@example.org>",
         b"\nx",
+        b"Content-Type: message/rfc822\n\nMessage-ID: \n\nHello",
     ):
         assert DeliveryReport.parse(wrapped(STATUS, back=back)).message_id is None
     found = DeliveryReport.parse(wrapped(STATUS))
@@ -171,18 +210,45 @@ def test_what_comes_back_may_tell_no_message_id() -> None:
         ("text/plain; charset=us-ascii", b"na\xc3\xafve", "na\u00efve"),
         ("text/plain; charset=iso-8859-1", b"na\xefve", "na\u00efve"),
         ("text/plain; charset=windows-1251", b"\xe4\xe0", "\u0434\u0430"),
+        ("text/plain; charset=KOI8_R", b"\xc4\xc1", "\u0434\u0430"),
+        ("text/plain; charset=Shift_JIS", b"\x93\xfa", "\u65e5"),
+        ("text/plain; charset=ISO-2022-JP", b"\x1b$BF|\x1b(B", "\u65e5"),
+        ("text/plain; charset=windows-1252", b"a\x81b", "a\ufffdb"),
         ("text/plain; charset=cp0", b"na\xefve", r"na\xefve"),
         ("text/plain; charset=punycode", b"bcher-kva", "bcher-kva"),
         ("text/html", b"<p>no</p>", ""),
         ("multipart/mixed", b"x", ""),
         ("multipart/mixed; boundary=c", b"--c\n\nyes\n--c--", "yes"),
         ("multipart/mixed; boundary=c", b"--c--", ""),
+        (
+            "multipart/mixed; boundary=c",
+            b"--c\nSorry, Bob.\nNo.\n--c--",
+            "Sorry, Bob.\nNo.",
+        ),
+        (
+            "multipart/mixed; boundary=c",
+            b"--c\nSorry, Bob.\nContent-Type: text/html\n--c--",
+            "Sorry, Bob.\nContent-Type: text/html",
+        ),
     ],
 )
 def test_what_people_are_told(header: str, body: bytes, text: str) -> None:
     octets = WHOLE.replace(
         b"--b\r\n\r\nSorry.", b"--b\nContent-Type: %b\n\n%b" % (header.encode(), body)
     )
+    assert DeliveryReport.parse(octets).text == text
+
+
+@pytest.mark.parametrize(("depth", "text"), [(1, "yes"), (3, "yes"), (4, "")])
+def test_how_deep_it_may_stand(depth: int, text: str) -> None:
+    part = b"\n\nyes"
+    for level in range(depth):
+        boundary = b"c%d" % level
+        part = b"\nContent-Type: multipart/mixed; boundary=%b\n\n--%b%b\n--%b--" % (
+            *(boundary, boundary),
+            *(part, boundary),
+        )
+    octets = WHOLE.replace(b"\r\n\r\nSorry.", part)
     assert DeliveryReport.parse(octets).text == text
 
 
@@ -226,6 +292,38 @@ def test_a_message_without_a_boundary_gets_none() -> None:
     whole = MIMEMultipart("report", _subparts=[status], report_type="delivery-status")
     assert DeliveryReport.parse(whole).recipients[0].address == "bob@example.org"
     assert whole.get_boundary() is None
+
+
+@pytest.mark.parametrize("how", [policy.compat32, policy.default])
+def test_a_message_that_is_made_is_folded_nowhere(how: policy.Policy) -> None:
+    long = "smtp; 550 " + ",".join("abcdefgh" * 3 for _ in range(60))
+    status, about, bob = Message(how), Message(how), Message(how)
+    status["Content-Type"] = "message/delivery-status"
+    about["Reporting-MTA"] = "dns; mx.example.org"
+    bob["Final-Recipient"] = "rfc822; bob@example.org"
+    bob["Diagnostic-Code"] = long
+    status.set_payload([about, bob])
+    whole = MIMEMultipart(
+        "report", _subparts=[status], policy=how, report_type="delivery-status"
+    )
+    (recipient,) = DeliveryReport.parse(whole).recipients
+    assert recipient.fields[-1] == ("Diagnostic-Code", long)
+
+
+def test_a_message_that_is_made_may_hold_utf8() -> None:
+    status, bob = Message(policy.default), Message(policy.default)
+    status["Content-Type"] = "message/global-delivery-status"
+    bob["Final-Recipient"] = "utf-8; j\u00fcrg@example.org"
+    status.set_payload([bob])
+    whole = MIMEMultipart("report", _subparts=[status], report_type="delivery-status")
+    whole.policy = policy.default
+    (recipient,) = DeliveryReport.parse(whole).recipients
+    assert recipient.final_recipient == "j\u00fcrg@example.org"
+
+
+def test_no_line_is_changed_that_begins_like_a_mailbox() -> None:
+    message = email.message_from_bytes(WHOLE.replace(b"Sorry.", b"From me:\r\nSorry."))
+    assert DeliveryReport.parse(message).text == "From me:\nSorry."
 
 
 def test_a_message_that_is_none() -> None:

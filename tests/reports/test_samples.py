@@ -22,7 +22,7 @@ def parsed(name: str) -> DeliveryReport:
 
 
 def test_every_sample_is_a_report_in_every_form() -> None:
-    assert len(SAMPLES) == 10
+    assert len(SAMPLES) == 14
     for octets in SAMPLES.values():
         report = DeliveryReport.parse(octets)
         assert report.recipients
@@ -40,7 +40,15 @@ def test_every_sample_is_a_report_in_every_form() -> None:
         assert len({report, DeliveryReport.parse(octets)}) == 1
 
 
-@pytest.mark.parametrize("how", [policy.compat32, policy.default, policy.SMTP])
+@pytest.mark.parametrize(
+    "how",
+    [
+        policy.compat32,
+        policy.default,
+        policy.default.clone(refold_source="all"),
+        policy.SMTP,
+    ],
+)
 def test_a_parsed_message_is_a_report_and_stays_as_it_is(how: policy.Policy) -> None:
     for octets in SAMPLES.values():
         message = email.message_from_bytes(octets, policy=how)
@@ -54,6 +62,15 @@ def test_a_parsed_message_is_a_report_and_stays_as_it_is(how: policy.Policy) -> 
             assert returned.strip(b"\r\n") == expected.returned.strip(b"\r\n")
             report = replace(report, returned=expected.returned)
         assert report == expected
+
+
+@pytest.mark.parametrize("how", [policy.compat32, policy.default])
+def test_a_message_need_not_be_in_seven_bits(how: policy.Policy) -> None:
+    """Its policy wants that, and the library fails to do so."""
+    octets = SAMPLES["rfc6533-global"]
+    message = email.message_from_bytes(octets, policy=how.clone(cte_type="7bit"))
+    expected = DeliveryReport.parse(octets)
+    assert DeliveryReport.parse(message).recipients == expected.recipients
 
 
 def test_a_simple_report() -> None:
@@ -113,6 +130,49 @@ def test_a_report_of_a_delay() -> None:
     assert recipient.action is Action.DELAYED
     assert recipient.status == EnhancedStatus(4, 0, 0)
     assert recipient.temporary
+
+
+@pytest.mark.parametrize(
+    ("name", "mta", "recipients"),
+    [
+        ("10-6-delivered", "mail.Example.COM", ["Bob@Example.COM"] * 2),
+        ("10-7-failed", "Example.ORG", ["Carol@Ivory.EDU"] * 2),
+        ("10-8-relayed", "Ivory.EDU", ["Dana@Ivory.EDU"] * 2),
+        (
+            "10-9-forwarded",
+            "Boondoggle.GOV",
+            ["George@Tax-ME.GOV", "Sam@Boondoggle.GOV"],
+        ),
+    ],
+)
+def test_the_reports_on_one_message(name: str, mta: str, recipients: list[str]) -> None:
+    """What comes of `transcripts/rfc3461-10-dsn.txt`."""
+    report = parsed(f"rfc3461-{name}")
+    assert report.envid == "QQ314159"
+    assert report.reporting_mta == mta
+    assert report.returned == b"(headers of returned message go here)\r\n"
+    assert report.message_id is None
+    (recipient,) = report.recipients
+    assert [recipient.original_recipient, recipient.final_recipient] == recipients
+
+
+def test_what_became_of_one_message() -> None:
+    reports = [parsed(name) for name in SAMPLES if name.startswith("rfc3461-10")]
+    recipients = [each for report in reports for each in report.recipients]
+    assert [(each.action, each.status, each.temporary) for each in recipients] == [
+        (Action.DELIVERED, (2, 0, 0), False),
+        (Action.FAILED, (5, 0, 0), False),
+        (Action.RELAYED, (2, 0, 0), False),
+        (Action.FAILED, (4, 2, 2), True),
+    ]
+    assert recipients[1].diagnostic == ("smtp", "550 error - no such recipient")
+    assert ("SMTP-Remote-Recipient", "Carol@Ivory.EDU") in recipients[1].fields
+
+
+def test_a_part_without_the_blank_line_is_text() -> None:
+    text = parsed("rfc3461-10-9-forwarded").text
+    assert text.startswith("Your message, originally addressed to George@Tax-ME.GOV")
+    assert text.endswith("\n\nwrite error to mailbox, disk quota exceeded")
 
 
 def test_an_internationalized_report() -> None:

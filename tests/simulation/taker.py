@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tests.transcript import Transcript
+
+#: How much is still to come of a mechanism that said nothing yet.
+_RESPONSES: Final = {b"AUTH LOGIN": 2, b"AUTH PLAIN": 1, b"AUTH CRAM-MD5": 1}
 
 
 class Taken(NamedTuple):
@@ -84,8 +87,8 @@ class Taker:
             lines = [b"250-%b\r\n" % offer for offer in offers[:-1]]
             return b"".join(lines) + b"250 %b\r\n" % offers[-1]
         elif verb == b"AUTH":
-            # The user name and the password of LOGIN; PLAIN says all at once.
-            self._responses = 2 * (line == b"AUTH LOGIN")
+            # Whoever gave an initial response has said all.
+            self._responses = _RESPONSES.get(line, 0)
             return b"334 \r\n" if self._responses else b"235 ok\r\n"
         elif verb == b"STARTTLS":
             self._needs.remove(b"STARTTLS")

@@ -38,7 +38,6 @@ GARBAGE_LINE: Final = b"garbage\n"
 GARBAGE_OCTET: Final = b"\n"
 #: What records of TLS begin with (RFC 8446 §5.1).
 _RECORDS: Final = range(20, 24)
-_GOODBYES: Final = {b"221", b"421"}
 LAST_WORDS: Final = b"421 4.3.2 closing\r\n"
 
 
@@ -254,7 +253,8 @@ class Wire(Played):
         elif fault.kind == "octet":
             pieces = [before + GARBAGE_OCTET + behind]
             # Behind the last word of all nobody looks at it.
-            self._is_garbage = behind != b"\n" or flight.heard[-1][:3] not in _GOODBYES
+            is_last = flight.said == b"QUIT\r\n" or flight.heard[-1][:3] == b"421"
+            self._is_garbage = behind != b"\n" or not is_last
         self._pieces.extend(filter(None, pieces))
 
     def _all_said(self) -> None:
