@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Final
 
 from esmtp_async._delivery import is_break
 from esmtp_async._desk import Desk, Job
@@ -14,7 +15,10 @@ from esmtp_async.protocol._exceptions import NotDelivered, SMTPError, StageTimeo
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._series import Place, Series
 from esmtp_async.protocol._transaction import Transaction
-from esmtp_async.protocol._ways import EAGER, Ways
+from esmtp_async.protocol._ways import EAGER, TRAINS, Ways
+
+#: Messages of the first train to a server.
+_FIRST_TRAIN: Final = 2
 
 
 class Window:
@@ -50,13 +54,22 @@ class Carriers:
         #: Why no connection will ever be ready for mail, once that is known.
         self.hopeless: SMTPError | None = None
 
-    @property
-    def room(self) -> int:
-        """How many messages may be under way at once on a connection."""
-        # What flies and gets no answer is in doubt. Until the server has borne that
-        # once it is one message.
-        untried = self._ways.usable & ~self._ways.proven & EAGER
-        return 1 if untried else self.window.size
+    def room(self, carrier: Carrier) -> int:
+        """Tell how many messages may be under way at once on a carrier's connection.
+
+        Until the server has borne a train there is one, of two messages; and none of
+        eager flights until it has borne one of these.
+        """
+        ways = self._ways
+        untried = ways.usable & ~ways.proven
+        if (
+            untried & EAGER
+            or not ways.usable & TRAINS
+            or (untried & TRAINS and not ways.may_try(TRAINS, carrier))
+        ):
+            return 1
+        most = self.window.size
+        return min(most, _FIRST_TRAIN) if untried & TRAINS else most
 
 
 class Carrier:
@@ -124,7 +137,9 @@ class Carrier:
         self._fresh = False
         pooled.messages -= 1  # each is counted as it is taken along
         common = self._common
-        self._series = series = Series(self._take, self._settled, lambda: common.room)
+        self._series = series = Series(
+            self._take, self._settled, lambda: common.room(self)
+        )
         failure: SMTPError | None = None
         try:
             await pooled.connection.run(series)

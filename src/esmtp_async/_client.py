@@ -49,7 +49,7 @@ from esmtp_async.protocol._exceptions import (
 from esmtp_async.protocol._gateways import Attributes
 from esmtp_async.protocol._outcomes import RecipientResult, Stage
 from esmtp_async.protocol._sasl import Mechanism
-from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS, Ways
+from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS, TRAINS, Ways
 
 _log: Final = logging.getLogger("esmtp_async")
 
@@ -378,8 +378,8 @@ class SMTPClient(Inquirer):
 #: How it may send to begin with.
 _WAYS: Final = {
     Pipelining.OFF: CHUNKS,
-    Pipelining.CONFORMANT: GROUPS | CHUNKS,
-    Pipelining.EAGER: GROUPS | CHUNKS | EAGER,
+    Pipelining.CONFORMANT: GROUPS | CHUNKS | TRAINS,
+    Pipelining.EAGER: GROUPS | CHUNKS | TRAINS | EAGER,
 }
 
 

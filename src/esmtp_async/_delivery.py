@@ -29,7 +29,7 @@ from esmtp_async.protocol._outcomes import (
 )
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._transaction import Transaction
-from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS, Ways
+from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS, RISKY, Ways
 
 
 def is_break(error: BaseException | None) -> bool:
@@ -190,6 +190,9 @@ class Delivery:
             some = tuple(envelope.recipients[position] for position in asked)
             envelope = envelope._replace(recipients=some)
         ways = self._ways.usable & ~self._without
+        untried = ways & ~self._ways.proven & EAGER
+        if untried and not self._ways.may_try(EAGER, self):
+            ways &= ~EAGER
         if not ways & GROUPS and connection.session.pipelining:
             connection.session.in_lockstep()
         transaction = Transaction(
@@ -231,14 +234,14 @@ class Delivery:
 
     def _suspect(self, ways: int) -> bool:
         """Go without the one that the server may have broken on; False: it is none."""
-        way = self._ways.suspect(ways)
+        way = self._ways.suspect(ways & ~self._without)
         self._without |= way
         return way != 0
 
     def _went_well(self, transaction: Transaction) -> None:
         if not transaction.shut_down:
             self._ways.proven |= transaction.used
-            self._ways.give_up(self._without)
+            self._ways.give_up(self._without & ~transaction.used)
 
     def _learn(self, results: Iterable[tuple[int, RecipientResult]]) -> None:
         for position, result in results:
@@ -267,7 +270,7 @@ class Delivery:
             return True
         if any(result.outcome is UNKNOWN for result in attempt.results(None, owner)):
             # The next message shall not find it out by its own loss.
-            self._ways.give_up(self._without & EAGER)
+            self._ways.give_up(self._without & RISKY)
         return False
 
     def resume(self, owner: Owner | None = None) -> bool:

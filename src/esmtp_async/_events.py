@@ -81,7 +81,8 @@ class WayGivenUp(NamedTuple):
 
     #: `host:port`, or the path of a socket.
     server: str
-    #: `PIPELINING`, `CHUNKING`, or `eager`: the mail data with the envelope.
+    #: `PIPELINING`, `CHUNKING`, `trains` (the next envelope behind the mail data), or
+    #: `eager` (the mail data with the envelope).
     way: str
 
 

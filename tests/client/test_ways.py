@@ -95,6 +95,11 @@ def has_chunk(octets: bytes) -> bool:
     return b"BDAT" in octets
 
 
+def is_train(octets: bytes) -> bool:
+    """Tell whether an envelope follows mail data."""
+    return b".\r\nMAIL" in octets or b".\r\nRSET" in octets
+
+
 class Lines:
     """Connections to a server over such lines, and what the client tells of it."""
 
@@ -215,18 +220,54 @@ async def test_a_batch_goes_the_safer_way_too(
 
 
 @everywhere
-async def test_of_an_eager_batch_one_message_is_in_doubt() -> None:
+@pytest.mark.parametrize("connections", [1, 3])
+@pytest.mark.parametrize(
+    ("pipelining", "unbearable", "given_up"),
+    [("eager", has_chunk, "eager"), ("conformant", is_train, "trains")],
+)
+async def test_of_a_batch_one_message_is_in_doubt(
+    pipelining: str,
+    unbearable: Callable[[bytes], bool],
+    given_up: str,
+    connections: int,
+) -> None:
+    """However many connections there are, one tries what may leave it so."""
     messages = [(MESSAGE, ALICE, f"r{n}@example.test") for n in range(30)]
     async with SMTPServer(extensions=FULL) as server:
-        lines = Lines(server, HangsUp, has_chunk, "eager")
+        lines = Lines(server, HangsUp, unbearable, pipelining)
         async with (
             lines.client as client,
-            client.send_many(messages, connections=1) as results,
+            client.send_many(messages, connections=connections) as results,
         ):
             told = [result async for result in results]
-        unknown = [r.index for r in told if isinstance(r.error, OutcomeUnknown)]
-        assert unknown == [0]
-        assert len(server.messages) == 29
+        unknown = [r for r in told if isinstance(r.error, OutcomeUnknown)]
+        assert len(unknown) == 1
+        assert sum(r.receipt is not None for r in told) == 29
+        paths = [m.recipients[0].path for m in server.messages]
+        assert len(set(paths)) == len(paths) == 29
+        assert server.violations == []
+    assert lines.given_up == [given_up]
+
+
+@everywhere
+async def test_of_many_tasks_one_tries_what_may_leave_a_message_in_doubt() -> None:
+    outcomes: list[str] = []
+
+    async def one(client: SMTPClient) -> None:
+        try:
+            await send(client)
+        except OutcomeUnknown:
+            outcomes.append("unknown")
+        else:
+            outcomes.append("accepted")
+
+    async with SMTPServer(extensions=FULL) as server:
+        lines = Lines(server, HangsUp, has_chunk, "eager")
+        async with lines.client as client, anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(one, client)
+        assert sorted(outcomes) == ["accepted"] * 19 + ["unknown"]
+        assert len(server.messages) == 19
     assert lines.given_up == ["eager"]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from esmtp_async.protocol import Content, Data, Envelope, Mail, Rcpt, Replied
 from esmtp_async.protocol._content import MailData
 from esmtp_async.protocol._transaction import Transaction
-from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS, Ways
+from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS, TRAINS, Ways
 from tests.protocol.dialogue import Turn, converse, ready
 
 ALL = GROUPS | CHUNKS | EAGER
@@ -30,6 +32,21 @@ def test_what_went_well_once_is_beyond_suspicion() -> None:
     assert ways.suspect(GROUPS | EAGER) == 0
     ways.give_up(GROUPS)
     assert ways.usable == ALL
+
+
+def test_one_at_a_time_is_the_first_to_try() -> None:
+    class Somebody:
+        """Anybody who may be gone."""
+
+    ways = Ways(ALL, pytest.fail)
+    first, second = Somebody(), Somebody()
+    assert ways.may_try(EAGER, first)
+    assert not ways.may_try(EAGER, second)
+    assert ways.may_try(EAGER, first)
+    assert ways.may_try(TRAINS, second)
+    del first
+    gc.collect()
+    assert ways.may_try(EAGER, second)
 
 
 def test_each_is_given_up_once() -> None:

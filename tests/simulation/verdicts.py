@@ -26,6 +26,7 @@ from tests.transcript import Flight, Transcript
 
 _ENDS: Final = {Verb.CONTENT, Verb.LAST}
 _MAIL_DATA: Final = {*_ENDS, Verb.BDAT}
+_BREAKS: Final = {"ConnectionLost", "StageTimeout"}
 _BROKEN_TLS: Final = {"ConnectionLost", "ProtocolViolation"}
 #: What refuses to open a session, by stage.
 _OPENING: Final = {
@@ -201,6 +202,8 @@ class Oracle:
     def _hit(self, number: int, point: Point, cause: Cause) -> Fate:
         if number and self._may_go_again(number, point, cause):
             return self._fresh(number)
+        if self._goes_another_way(number, point, cause):
+            return self._fresh(number)
         stage = self._stage(point)
         if cause.code != "-":
             left = f"REFUSED {cause.code} {stage}"
@@ -223,17 +226,53 @@ class Oracle:
 
         It may have died at any time since; it must not be the message's doing.
         """
+        flights = self._flights(number, point)
+        said = {command.verb for flight in flights for command in self._said[flight]}
+        return (
+            cause.error != "StageTimeout"
+            and not self._is_refused(flights, point)
+            and not said & _MAIL_DATA
+        )
+
+    def _goes_another_way(self, number: int, point: Point, cause: Cause) -> bool:
+        """Tell whether the server may have broken on a way that it never bore before.
+
+        Then the message goes once more without, unless it may have been taken.
+        """
+        flights = self._flights(number, point)
+        if (
+            any(begin is not None for begin in self._begins[:number])
+            or cause.code != "-"
+            or cause.error not in _BREAKS
+            or self._is_refused(flights, point)
+        ):
+            return False
+        groups = [[each.verb for each in self._said[flight]] for flight in flights]
+        said = {verb for group in groups for verb in group}
+        if not said & _MAIL_DATA:
+            return any(len(group) > 1 for group in groups)
+        stage = self._stage(point)
+        if not point.whole:
+            stage = self._unwritten(point.flight, stage)
+        may_be_taken = point.whole and not _ENDS.isdisjoint(groups[-1])
+        by_data = Verb.DATA in said
+        stalled = cause.error == "StageTimeout" and stage == Stage.CONTENT.value
+        is_stream = self.transcript.messages[number].stream
+        return not (by_data or may_be_taken or stalled or is_stream)
+
+    def _flights(self, number: int, point: Point) -> range:
+        """Give the flights of a message up to a point."""
         begin = self._begins[number]
         assert begin is not None
-        flights = range(begin, point.flight + 1)
-        said = {command.verb for flight in flights for command in self._said[flight]}
-        refused = any(
+        return range(begin, point.flight + 1)
+
+    def _is_refused(self, flights: range, point: Point) -> bool:
+        return any(
             answer.refused
             for answer in self._answers
             if answer.flight in flights
             and (answer.flight, answer.end) <= (point.flight, point.offset)
         )
-        return cause.error != "StageTimeout" and not refused and not said & _MAIL_DATA
 
     def _unopened(self, point: Point, cause: Cause) -> list[str]:
         stage = self._stage(point)

@@ -18,6 +18,7 @@ from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._states import State
 from esmtp_async.protocol._transaction import Transaction
+from esmtp_async.protocol._ways import TRAINS
 
 
 class Place:
@@ -97,6 +98,9 @@ class Series:
     def _say(self, transaction: Transaction) -> Commands:
         session = self._session
         place = Place(self, transaction)
+        if self._under_way:
+            for one in (self._under_way[-1].transaction, transaction):
+                one.used |= TRAINS
         self._under_way.append(place)
         yield OnBehalfOf(place)
         try:

@@ -125,7 +125,7 @@ class Transaction:
             selected = self._select(session)
         before, mail, asking = selected
         if session.pipelining:
-            self.used = GROUPS
+            self.used |= GROUPS
         if session.projected is not states.READY:
             yield _RSET
         yield from before

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
+from weakref import ref
 
 #: Several commands on their way at once (RFC 2920).
 GROUPS: Final = 1
@@ -16,10 +17,19 @@ GROUPS: Final = 1
 CHUNKS: Final = 2
 #: Mail data on their way with the envelope.
 EAGER: Final = 4
+#: Several messages on their way at once: mail data, and the next envelope behind them.
+TRAINS: Final = 8
 
 #: What they are called. The first that was used is suspected first: a message goes
 #: without it by those behind it.
-NAMES: Final = {EAGER: "eager", CHUNKS: "CHUNKING", GROUPS: "PIPELINING"}
+NAMES: Final = {
+    EAGER: "eager",
+    TRAINS: "trains",
+    CHUNKS: "CHUNKING",
+    GROUPS: "PIPELINING",
+}
+#: Those that leave a message in doubt where the server breaks on them.
+RISKY: Final = EAGER | TRAINS
 
 
 class Ways:
@@ -34,6 +44,19 @@ class Ways:
         #: Those that went well once: what breaks a message then is something else.
         self.proven: int = 0
         self._given_up = given_up
+        self._pioneers: dict[int, ref[object]] = {}
+
+    def may_try(self, way: int, who: object) -> bool:
+        """Tell whether somebody may be the first to use a way that is not proven.
+
+        Nobody else is, while that one lives: the messages of one are in doubt then,
+        not of everybody who sends at that time.
+        """
+        pioneer = self._pioneers.get(way)
+        if pioneer is None or pioneer() is None:
+            self._pioneers[way] = ref(who)
+            return True
+        return pioneer() is who
 
     def suspect(self, ways: int) -> int:
         """Give the one of them that the server may have broken on; 0 for none."""
