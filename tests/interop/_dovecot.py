@@ -21,10 +21,10 @@ from typing import Final
 
 from anyio.from_thread import start_blocking_portal
 
-from esmtp_async.testing import SMTPServer
+from esmtp_async.testing import Rule, SMTPServer
 
 from . import _installed
-from ._private import DOMAIN, PrivateServer, trace_fields
+from ._private import BUSY, DOMAIN, REFUSED, PrivateServer, trace_fields
 
 _DOVECOT: Final = Path("/usr/sbin/dovecot")
 _NOBODY: Final = 65534
@@ -47,6 +47,9 @@ service submission-login {{
   inet_listener submissions {{
     port = {smtps}
     ssl = yes
+  }}
+  inet_listener plain {{
+    port = {plain}
   }}
 }}
 
@@ -77,9 +80,10 @@ userdb {{
 }}
 mail_location = maildir:~
 
-# What it takes it passes on; that server takes anything.
+# What it takes it passes on.
 submission_relay_host = {host}
 submission_relay_port = {relay}
+submission_max_mail_size = {max_size}
 """
 
 _OAUTH2: Final = """\
@@ -97,6 +101,13 @@ _STORED = re.compile(
 )
 
 
+# What the server says that it passes mail on to.
+_RULES: Final = (
+    Rule("RCPT", f"<{REFUSED}>", reply="550 5.1.1 No such mailbox"),
+    Rule("RCPT", f"<{BUSY}>", reply="450 4.2.1 Mailbox busy"),
+)
+
+
 class DovecotServer(PrivateServer):
     """Dovecot's submission service, and LMTP for `mailboxes` at `lmtp_socket`.
 
@@ -110,11 +121,15 @@ class DovecotServer(PrivateServer):
         *("OAUTHBEARER", "XOAUTH2"),
     )
 
+    # Who has not authenticated can say no MAIL; and ten minutes of silence are fixed.
+    PLAIN_NEEDS_AUTH = True
+    TIMES_OUT = False
+
     def __init__(self) -> None:
         super().__init__()
         self.mailboxes = (f"bob@{DOMAIN}", f"carol@{DOMAIN}")
         self._key = secrets.token_bytes(32)
-        self._relay = SMTPServer()
+        self._relay = SMTPServer(rules=_RULES)
         self._running = ExitStack()
 
     @property
@@ -148,7 +163,7 @@ class DovecotServer(PrivateServer):
         services = [Path("/usr/lib/dovecot", service) for service in _SERVICES]
         return (str(file) for file in (_DOVECOT, *services) if not file.exists())
 
-    def _launch(self) -> subprocess.Popen[bytes]:
+    def _lay_out(self) -> None:
         portal = self._running.enter_context(start_blocking_portal())
         self._running.enter_context(
             portal.wrap_async_context_manager(self._relay.listen()),
@@ -174,6 +189,9 @@ class DovecotServer(PrivateServer):
             file.write_text(text)
             if file is not configuration:
                 shutil.chown(file, "dovecot")
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        configuration = self._root / "dovecot.conf"
         return _installed.start(
             [*_installed.LIMITED, _DOVECOT, "-F", "-c", configuration], {}
         )
@@ -185,6 +203,8 @@ class DovecotServer(PrivateServer):
             domain=DOMAIN,
             submission=self.submission_port,
             smtps=self.smtps_port,
+            plain=self.plain_port,
+            max_size=self.MAX_SIZE,
             relay=self._relay.port,
             mechanisms=" ".join(self.MECHANISMS).lower(),
         )

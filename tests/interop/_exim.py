@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from . import _installed
-from ._private import DOMAIN, GONE, GONE_TOO, PrivateServer
+from ._private import BUSY, DOMAIN, GONE, GONE_TOO, REFUSED, PrivateServer
 
 # Names the program where it is not installed as a package.
 _VARIABLE: Final = "ESMTP_EXIM"
@@ -38,14 +38,16 @@ deliver_drop_privilege
 
 # Loopback, and no question to any name server.
 primary_hostname = mx.{domain}
-local_interfaces = <; [{host}]:{submission} ; [{host}]:{smtps}
+local_interfaces = <; [{host}]:{submission} ; [{host}]:{smtps} ; [{host}]:{plain}
 tls_on_connect_ports = {smtps}
 host_lookup =
 rfc1413_hosts =
 smtp_enforce_sync = true
+smtp_receive_timeout = {idle}s
+message_size_limit = {max_size}
 
-# AUTH over TLS only.
-tls_advertise_hosts = *
+# AUTH over TLS only, and one port for those who have neither.
+tls_advertise_hosts = ${{if eq{{$received_port}}{{{plain}}}{{}}{{*}}}}
 tls_certificate = {root}/server.pem
 auth_advertise_hosts = ${{if eq{{$tls_in_cipher}}{{}}{{}}{{*}}}}
 
@@ -61,6 +63,15 @@ smtp_accept_queue_per_connection = 0
 begin acl
 
 rcpt:
+  deny
+    recipients = {refused}
+    message = 550 5.1.1 No such mailbox
+  defer
+    recipients = {busy}
+    message = 450 4.2.1 Mailbox busy
+  accept
+    condition = ${{if eq{{$received_port}}{{{plain}}}}}
+    domains = +here
   accept
     authenticated = *
     domains = +here
@@ -143,7 +154,7 @@ class EximServer(PrivateServer):
         if _USER not in {entry.pw_name for entry in pwd.getpwall()}:
             yield f"the user {_USER}"
 
-    def _launch(self) -> subprocess.Popen[bytes]:
+    def _lay_out(self) -> None:
         for name in ("spool", "log", "mail"):
             (self._root / name).mkdir(0o700)
             shutil.chown(self._root / name, _USER)
@@ -162,6 +173,11 @@ class EximServer(PrivateServer):
                 domain=DOMAIN,
                 submission=self.submission_port,
                 smtps=self.smtps_port,
+                plain=self.plain_port,
+                idle=self.idle,
+                max_size=self.MAX_SIZE,
+                refused=REFUSED,
+                busy=BUSY,
                 user=_USER,
                 gone=GONE,
                 gone_too=GONE_TOO,
@@ -169,6 +185,9 @@ class EximServer(PrivateServer):
                 password=self.password,
             ),
         )
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        program, config = self._root / "exim4", self._root / "exim.conf"
         return _installed.start(
             [*_installed.LIMITED, program, "-C", config, "-bdf", "-q10s"], {}
         )

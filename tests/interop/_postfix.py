@@ -14,10 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import _installed
-from ._private import DOMAIN, GONE, GONE_TOO, PrivateServer
-
-REFUSED = f"refused@{DOMAIN}"
-BUSY = f"busy@{DOMAIN}"
+from ._private import BUSY, DOMAIN, GONE, GONE_TOO, REFUSED, PrivateServer
 
 _POSTFIX = Path("/usr/sbin/postfix")
 _MASTER = Path("/usr/lib/postfix/sbin/master")
@@ -59,6 +56,8 @@ smtpd_recipient_restrictions = check_recipient_access inline:{{
     {{ {refused} = 550 5.1.1 No such mailbox }}
     {{ {busy} = 450 4.2.1 Mailbox busy }} }}
 smtpd_error_sleep_time = 0
+smtpd_timeout = {idle}s
+message_size_limit = {max_size}
 
 # Any address of the domain is delivered, each recipient on its own, into one
 # maildir: virtual(8) takes no table that could name a maildir for any address.
@@ -93,6 +92,10 @@ _MASTER_CF = """\
 {host}:{smtps} inet n - n - - smtpd
     -o syslog_name=postfix/smtps
     -o smtpd_tls_wrappermode=yes
+{host}:{plain} inet n - n - - smtpd
+    -o syslog_name=postfix/plain
+    -o smtpd_sasl_auth_enable=no
+    -o smtpd_relay_restrictions=reject_unauth_destination
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
@@ -147,8 +150,7 @@ _TRACE = re.compile(
 class PostfixServer(PrivateServer):
     """Postfix with Cyrus SASL and passwords of its own in sasldb.
 
-    RCPT is answered 554 before AUTH and for any other domain, 550 for `REFUSED` and
-    450 for `BUSY`.
+    RCPT is answered 554 before AUTH and for any other domain.
     """
 
     NAME = "Postfix"
@@ -175,7 +177,6 @@ class PostfixServer(PrivateServer):
                 yield f"SASL plug-in {name}"
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        self._lay_out()
         config = self._root / "config"
         _installed.run([_POSTFIX, "-c", config, "check"])
         return _installed.start(
@@ -214,6 +215,9 @@ class PostfixServer(PrivateServer):
             nobody=_NOBODY,
             submission=self.submission_port,
             smtps=self.smtps_port,
+            plain=self.plain_port,
+            idle=self.idle,
+            max_size=self.MAX_SIZE,
             mechanisms=" ".join(self.MECHANISMS),
         )
 

@@ -22,6 +22,10 @@ from . import _installed
 
 DOMAIN = "example.test"
 
+# Addresses that are refused at RCPT, for good and for now.
+REFUSED = f"refused@{DOMAIN}"
+BUSY = f"busy@{DOMAIN}"
+
 # Addresses that a server may take and then cannot deliver to, so that it reports.
 GONE = f"gone@{DOMAIN}"
 GONE_TOO = f"gone+2042@{DOMAIN}"
@@ -33,10 +37,13 @@ class PrivateServer(ABC):
     """A mail server that takes mail for any address at `DOMAIN` from one user.
 
     `submission_port` demands STARTTLS, `smtps_port` speaks TLS from the first octet;
-    the certificate is for ``localhost`` and 127.0.0.1.  Configuration, mail, passwords
-    and log stand in one temporary directory, so that any number of servers run side
-    by side, and the machine's own are not touched.  Root must start it: the servers
-    begin as root and go on as users of their own.
+    the certificate is for ``localhost`` and 127.0.0.1. `plain_port` takes mail for the
+    domain from anybody, in clear text. RCPT is answered 550 for `REFUSED` and, with a
+    code that differs, 4yz for `BUSY`.
+
+    Configuration, mail, passwords and log stand in one temporary directory, so that any
+    number of servers run side by side, and the machine's own are not touched.  Most
+    must be started by root: they begin as root and go on as users of their own.
     """
 
     #: What it is called.
@@ -45,10 +52,23 @@ class PrivateServer(ABC):
     MECHANISMS: ClassVar[tuple[str, ...]]
     #: Where in its directory the log is.
     LOG: ClassVar[str] = "mail.log"
+    #: Whether nobody but root can start it.
+    NEEDS_ROOT: ClassVar[bool] = True
+    #: Octets of the largest message that it takes; None where it has no limit.
+    MAX_SIZE: ClassVar[int | None] = 24 * 1024 * 1024
+    #: The code with which it refuses `BUSY`.
+    BUSY_CODE: ClassVar[int] = 450
+    #: Whether `plain_port` wants authentication as well.
+    PLAIN_NEEDS_AUTH: ClassVar[bool] = False
+    #: Whether it closes connections on which nothing is said for `idle` seconds.
+    TIMES_OUT: ClassVar[bool] = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, idle: int = 300) -> None:
+        self.idle = idle
         self.host = _installed.HOST
-        self.submission_port, self.smtps_port = _installed.free_ports(2)
+        self.submission_port, self.smtps_port, self.plain_port = _installed.free_ports(
+            3
+        )
         self.username = "alice"
         self.password = f"p\u00e4ss w\u00f6rd {secrets.token_urlsafe(16)}"
         # Not below a directory of the test's: the servers' users cannot get into
@@ -63,7 +83,7 @@ class PrivateServer(ABC):
         """Say in a sentence why this server cannot run here; None if it can."""
         if missing := ", ".join(cls._missing()):
             return f"Not installed: {missing} (see docs/contributing.md)."
-        if os.geteuid() != 0:
+        if cls.NEEDS_ROOT and os.geteuid() != 0:
             return f"Only root can start {cls.NAME}."
         return None
 
@@ -78,7 +98,7 @@ class PrivateServer(ABC):
         return self.password
 
     def start(self) -> Self:
-        """Start the server and return once both ports have greeted.
+        """Start the server and return once all its ports have greeted.
 
         Raises:
             RuntimeError: it cannot run here, or did not come up: then the log is
@@ -91,13 +111,24 @@ class PrivateServer(ABC):
             self._root.mkdir()
             self._root.chmod(0o755)
             self._certify()
-            leader = self._leader = self._launch()
-            self._wait_for_greetings(leader)
+            self._lay_out()
+            self._run()
         except BaseException as error:
             error.add_note(self.log())
             self.stop()
             raise
         return self
+
+    def restart(self) -> None:
+        """End every process and start anew: the same ports, the same store.
+
+        Raises:
+            RuntimeError: it did not come up again.
+
+        """
+        if self._leader is not None:
+            _installed.end(self._leader)
+        self._run()
 
     def stop(self) -> None:
         """End every process of the server and remove its directory."""
@@ -165,8 +196,12 @@ class PrivateServer(ABC):
         """Name what is not installed."""
 
     @abstractmethod
+    def _lay_out(self) -> None:
+        """Write the configuration; the directory is there."""
+
+    @abstractmethod
     def _launch(self) -> subprocess.Popen[bytes]:
-        """Write the configuration and start the server; its directory is there."""
+        """Start the server."""
 
     @abstractmethod
     def _under_way(self) -> bool:
@@ -202,7 +237,8 @@ class PrivateServer(ABC):
         private.touch(0o600)
         server.private_key_and_cert_chain_pem.write_to_path(private)
 
-    def _wait_for_greetings(self, leader: subprocess.Popen[bytes]) -> None:
+    def _run(self) -> None:
+        leader = self._leader = self._launch()
         _installed.wait_for(
             lambda: leader.poll() is not None or self._greets(),
             _START_SECONDS,
@@ -213,7 +249,8 @@ class PrivateServer(ABC):
     def _greets(self) -> bool:
         trust = ssl.create_default_context(cafile=self.ca_pem)
         try:
-            smtplib.SMTP(self.host, self.submission_port, "localhost", 1).quit()
+            for port in (self.submission_port, self.plain_port):
+                smtplib.SMTP(self.host, port, "localhost", 1).quit()
             smtplib.SMTP_SSL(
                 self.host,
                 self.smtps_port,
