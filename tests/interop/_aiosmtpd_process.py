@@ -39,7 +39,7 @@ class Keeper:
     ) -> str:
         """Refuse who is named, and who is at another domain."""
         if reply := JOB["replies"].get(address):
-            return f"{reply['code']} {reply['text']}"
+            return "{code} {status} {text}".format(**reply)
         if not address.endswith(f"@{JOB['domain']}"):
             return "550 5.7.1 Relay not permitted"
         envelope.rcpt_tos.append(address)

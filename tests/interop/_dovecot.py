@@ -21,10 +21,11 @@ from typing import Final
 
 from anyio.from_thread import start_blocking_portal
 
-from esmtp_async.testing import Rule, SMTPServer
+from esmtp_async.testing import DEFAULT_EXTENSIONS, Rule, SMTPServer, StoredMessage
 
 from . import _installed
-from ._private import BUSY, DOMAIN, REFUSED, PrivateServer, trace_fields
+from ._maildir import Maildirs, trace_fields
+from ._private import BUSY, DOMAIN, REFUSED, PrivateServer
 
 _DOVECOT: Final = Path("/usr/sbin/dovecot")
 _NOBODY: Final = 65534
@@ -80,10 +81,9 @@ userdb {{
 }}
 mail_location = maildir:~
 
-# What it takes it passes on.
+# What it takes it passes on, to a server that limits its size.
 submission_relay_host = {host}
 submission_relay_port = {relay}
-submission_max_mail_size = {max_size}
 """
 
 _OAUTH2: Final = """\
@@ -101,7 +101,10 @@ _STORED = re.compile(
 )
 
 
-# What the server says that it passes mail on to.
+# What the server offers and says that it passes mail on to.
+_EXTENSIONS: Final = [
+    line for line in DEFAULT_EXTENSIONS if not line.startswith("SIZE ")
+]
 _RULES: Final = (
     Rule("RCPT", f"<{REFUSED}>", reply="550 5.1.1 No such mailbox"),
     Rule("RCPT", f"<{BUSY}>", reply="450 4.2.1 Mailbox busy"),
@@ -125,12 +128,15 @@ class DovecotServer(PrivateServer):
     PLAIN_NEEDS_AUTH = True
     TIMES_OUT = False
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, idle: int = 300) -> None:
+        super().__init__(idle=idle)
         self.mailboxes = (f"bob@{DOMAIN}", f"carol@{DOMAIN}")
         self._key = secrets.token_bytes(32)
-        self._relay = SMTPServer(rules=_RULES)
+        self._relay = SMTPServer(
+            extensions=[f"SIZE {self.MAX_SIZE}", *_EXTENSIONS], rules=_RULES
+        )
         self._running = ExitStack()
+        self._maildirs = Maildirs(_STORED)
 
     @property
     def lmtp_socket(self) -> Path:
@@ -148,10 +154,16 @@ class DovecotServer(PrivateServer):
         super().stop()
         self._running.close()
 
+    def forget(self, address: str) -> None:
+        """Remove what was passed on, and what was said of it."""
+        self._relay.transcript.clear()
+        self._relay.messages[:] = [
+            message for message in self._relay.messages if not _is_for(message, address)
+        ]
+
     def stored_in(self, mailbox: str) -> list[bytes]:
         """Return what was delivered by LMTP, oldest first, without trace fields."""
-        maildir = self._root / "mail" / mailbox
-        return [mail for _, mail in self._read_maildir(maildir, _STORED)]
+        return self._maildirs.mail(self._root / "mail" / mailbox, mailbox)
 
     def failed_logins(self) -> int:
         """Sum up "auth failed, 1 attempts in 0 secs"."""
@@ -204,7 +216,6 @@ class DovecotServer(PrivateServer):
             submission=self.submission_port,
             smtps=self.smtps_port,
             plain=self.plain_port,
-            max_size=self.MAX_SIZE,
             relay=self._relay.port,
             mechanisms=" ".join(self.MECHANISMS).lower(),
         )
@@ -218,8 +229,12 @@ class DovecotServer(PrivateServer):
         return [
             message.content[trace_fields(_PASSED_ON, message.content).end() :]
             for message in self._relay.messages
-            if address in {recipient.path for recipient in message.recipients}
+            if _is_for(message, address)
         ]
+
+
+def _is_for(message: StoredMessage, address: str) -> bool:
+    return address in {recipient.path for recipient in message.recipients}
 
 
 def _jwt(subject: str, key: bytes) -> str:

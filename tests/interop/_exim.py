@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from . import _installed
+from ._maildir import Maildirs
 from ._private import BUSY, DOMAIN, GONE, GONE_TOO, REFUSED, PrivateServer
 
 # Names the program where it is not installed as a package.
@@ -143,6 +144,14 @@ class EximServer(PrivateServer):
     MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5")
     LOG = "log/main"
 
+    def __init__(self, *, idle: int = 300) -> None:
+        super().__init__(idle=idle)
+        self._maildirs = Maildirs(_TRACE)
+
+    def forget(self, address: str) -> None:
+        """Remove mail by its Envelope-to."""
+        self._maildirs.forget(self._root / "mail", address)
+
     def failed_logins(self) -> int:
         """Count "login authenticator failed for"."""
         return len(re.findall(r" authenticator failed for ", self.log()))
@@ -198,11 +207,7 @@ class EximServer(PrivateServer):
 
     def _delivered(self, address: str) -> list[bytes]:
         """Return mail by its Envelope-to, trace fields cut off."""
-        return [
-            mail
-            for fields, mail in self._read_maildir(self._root / "mail", _TRACE)
-            if fields["address"] == address.encode()
-        ]
+        return self._maildirs.mail(self._root / "mail", address)
 
 
 def _program() -> Path | None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import _installed
+from ._maildir import Maildirs
 from ._private import BUSY, DOMAIN, GONE, GONE_TOO, REFUSED, PrivateServer
 
 _POSTFIX = Path("/usr/sbin/postfix")
@@ -159,6 +160,14 @@ class PostfixServer(PrivateServer):
         *("SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"),
     )
 
+    def __init__(self, *, idle: int = 300) -> None:
+        super().__init__(idle=idle)
+        self._maildirs = Maildirs(_TRACE)
+
+    def forget(self, address: str) -> None:
+        """Remove mail by its Delivered-To."""
+        self._maildirs.forget(self._maildir, address)
+
     def failed_logins(self) -> int:
         """Count "SASL LOGIN authentication failed"."""
         return len(re.findall(r"SASL \S+ authentication failed", self.log()))
@@ -166,6 +175,10 @@ class PostfixServer(PrivateServer):
     def connections(self) -> int:
         """Count the connections in the log."""
         return len(re.findall(r"smtpd\[\d+\]: connect from ", self.log()))
+
+    @property
+    def _maildir(self) -> Path:
+        return self._root / "mail/all"
 
     @classmethod
     def _missing(cls) -> Iterable[str]:
@@ -244,11 +257,7 @@ class PostfixServer(PrivateServer):
         fields has got an empty line in front, and a first line "From ..." the name
         X-Mailbox-Line.
         """
-        return [
-            mail
-            for fields, mail in self._read_maildir(self._root / "mail/all", _TRACE)
-            if fields["address"] == address.encode()
-        ]
+        return self._maildirs.mail(self._maildir, address)
 
 
 def _is_accepted(file: Path) -> bool:

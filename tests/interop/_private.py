@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shutil
 import smtplib
 import ssl
 import subprocess
 import tempfile
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -31,6 +31,8 @@ GONE = f"gone@{DOMAIN}"
 GONE_TOO = f"gone+2042@{DOMAIN}"
 
 _START_SECONDS = 15.0
+# So long a server may work on what it got before its client went.
+_SETTLED_SECONDS = 0.7
 
 
 class PrivateServer(ABC):
@@ -52,6 +54,10 @@ class PrivateServer(ABC):
     MECHANISMS: ClassVar[tuple[str, ...]]
     #: Where in its directory the log is.
     LOG: ClassVar[str] = "mail.log"
+    #: What it speaks.
+    SCHEME: ClassVar[str] = "smtp"
+    #: How a client can reach it.
+    SECURITIES: ClassVar[tuple[str, ...]] = ("plaintext", "starttls", "tls")
     #: Whether nobody but root can start it.
     NEEDS_ROOT: ClassVar[bool] = True
     #: Octets of the largest message that it takes; None where it has no limit.
@@ -73,10 +79,9 @@ class PrivateServer(ABC):
         self.password = f"p\u00e4ss w\u00f6rd {secrets.token_urlsafe(16)}"
         # Not below a directory of the test's: the servers' users cannot get into
         # those, and the path of a unix socket must be short.
-        name = f"{self.NAME.lower()}-{secrets.token_hex(8)}"
+        name = f"{self.NAME.lower().replace(' ', '-')}-{secrets.token_hex(8)}"
         self._root = Path(tempfile.gettempdir(), name)
         self._leader: subprocess.Popen[bytes] | None = None
-        self._read: dict[Path, bytes] = {}
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -91,6 +96,19 @@ class PrivateServer(ABC):
     def ca_pem(self) -> Path:
         """The certificate authority to trust, as a PEM file."""
         return self._root / "ca.pem"
+
+    def url(self, security: str) -> str:
+        """Say where it listens for clients with this `security`."""
+        port = {"tls": self.smtps_port, "plaintext": self.plain_port}.get(
+            security, self.submission_port
+        )
+        return f"{self.SCHEME}://{self.host}:{port}"
+
+    def wants_auth(self, security: str) -> bool:
+        """Say whether a client with this `security` must authenticate."""
+        if security == "plaintext":
+            return self.PLAIN_NEEDS_AUTH
+        return bool(self.MECHANISMS)
 
     def secret(self, mechanism: str) -> str:
         """Give what the user proves himself with: the password, or a token."""
@@ -177,6 +195,27 @@ class PrivateServer(ABC):
             )
         return self._delivered(address)
 
+    def settle(self, timeout: float = 30.0) -> None:
+        """Wait until nobody is connected and nothing under way, and no more comes.
+
+        Raises:
+            TimeoutError: not so within `timeout` seconds.
+
+        """
+        ports = {self.submission_port, self.smtps_port, self.plain_port}
+        deadline = time.monotonic() + timeout
+        since = time.monotonic()
+        while time.monotonic() - since < _SETTLED_SECONDS:
+            if _installed.connected(ports) or self._under_way():
+                since = time.monotonic()
+            if since > deadline:
+                raise TimeoutError(f"{self.NAME} does not settle\n{self.log()}")
+            time.sleep(_installed.POLL_SECONDS)
+
+    @abstractmethod
+    def forget(self, address: str) -> None:
+        """Remove what was stored for a recipient."""
+
     def log(self) -> str:
         """Return the mail log so far."""
         path = self._root / self.LOG
@@ -211,23 +250,6 @@ class PrivateServer(ABC):
     def _delivered(self, address: str) -> list[bytes]:
         """Return what `stored` does, as it is now."""
 
-    def _read_maildir(
-        self,
-        maildir: Path,
-        trace: re.Pattern[bytes],
-    ) -> Iterator[tuple[re.Match[bytes], bytes]]:
-        """Yield the trace fields of stored mail, and the mail without, oldest first.
-
-        The expression describes the fields.  A maildir ends lines with LF, so each LF
-        of the mail becomes CRLF.
-        """
-        files = (maildir / "new").glob("*")
-        for file in sorted(files, key=lambda file: file.stat().st_mtime_ns):
-            if file not in self._read:
-                self._read[file] = file.read_bytes()
-            fields = trace_fields(trace, self._read[file])
-            yield fields, self._read[file][fields.end() :].replace(b"\n", b"\r\n")
-
     def _certify(self) -> None:
         """Write `ca.pem`, and the key and certificate of the server in `server.pem`."""
         authority = trustme.CA()
@@ -261,15 +283,3 @@ class PrivateServer(ABC):
         except OSError:
             return False
         return True
-
-
-def trace_fields(trace: re.Pattern[bytes], octets: bytes) -> re.Match[bytes]:
-    """Match the trace fields in front of stored mail.
-
-    Raises:
-        ValueError: they are not there.
-
-    """
-    if fields := trace.match(octets):
-        return fields
-    raise ValueError(f"no trace fields of this server in front: {octets[:200]!r}")

@@ -24,8 +24,8 @@ class NodemailerServer(SpoolServer):
     NAME = "smtp-server"
     MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, idle: int = 300) -> None:
+        super().__init__(idle=idle)
         self._token = secrets.token_urlsafe(16)
 
     def secret(self, mechanism: str) -> str:

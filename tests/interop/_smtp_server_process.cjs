@@ -15,6 +15,7 @@ function write(_entry, text, ...values) {
   log.write(`${new Date().toISOString()} ${line}\n`);
 }
 
+// The status is its own: it puts one in front that goes with the code.
 function refusal({ code, text }) {
   return Object.assign(new Error(text), { responseCode: code });
 }
@@ -34,7 +35,7 @@ function onAuth(auth, _session, callback) {
 function onRcptTo({ address }, _session, callback) {
   if (address in job.replies) return callback(refusal(job.replies[address]));
   if (!address.endsWith(`@${job.domain}`))
-    return callback(refusal({ code: 550, text: "5.7.1 Relay not permitted" }));
+    return callback(refusal({ code: 550, text: "Relay not permitted" }));
   callback();
 }
 

@@ -17,8 +17,8 @@ from . import _installed
 from ._private import BUSY, DOMAIN, REFUSED, PrivateServer
 
 _REPLIES = {
-    REFUSED: {"code": 550, "text": "5.1.1 No such mailbox"},
-    BUSY: {"code": 450, "text": "4.2.1 Mailbox busy"},
+    REFUSED: {"code": 550, "status": "5.1.1", "text": "No such mailbox"},
+    BUSY: {"code": 450, "status": "4.2.1", "text": "Mailbox busy"},
 }
 
 
@@ -26,6 +26,10 @@ class SpoolServer(PrivateServer):
     """Runs a program that is told in JSON where to listen and what to do."""
 
     NEEDS_ROOT: ClassVar[bool] = False
+
+    def __init__(self, *, idle: int = 300) -> None:
+        super().__init__(idle=idle)
+        self._recipients: dict[Path, list[str]] = {}
 
     @classmethod
     @abstractmethod
@@ -72,9 +76,24 @@ class SpoolServer(PrivateServer):
         """Say no: what it accepts is stored."""
         return False
 
+    def forget(self, address: str) -> None:
+        """Remove messages with such a recipient."""
+        for envelope in self._envelopes(address):
+            envelope.with_suffix(".eml").unlink()
+            envelope.unlink()
+
     def _delivered(self, address: str) -> list[bytes]:
         return [
             envelope.with_suffix(".eml").read_bytes()
-            for envelope in sorted(self._store.glob("*.json"))
-            if address in json.loads(envelope.read_bytes())["recipients"]
+            for envelope in self._envelopes(address)
+        ]
+
+    def _envelopes(self, address: str) -> list[Path]:
+        for file in self._store.glob("*.json"):
+            if file not in self._recipients:
+                self._recipients[file] = json.loads(file.read_bytes())["recipients"]
+        return [
+            file
+            for file, recipients in sorted(self._recipients.items())
+            if address in recipients and file.exists()
         ]
