@@ -15,6 +15,7 @@ class AiosmtpdServer(SpoolServer):
 
     NAME = "aiosmtpd"
     MECHANISMS = ("PLAIN", "LOGIN")
+    LONGEST_LINE = 1000
 
     def failed_logins(self) -> int:
         """Count "authentication failed"."""

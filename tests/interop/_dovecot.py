@@ -126,6 +126,8 @@ class DovecotServer(PrivateServer):
 
     # Who has not authenticated can say no MAIL; and ten minutes of silence are fixed.
     PLAIN_NEEDS_AUTH = True
+    TELLS_SIZE = False
+    UTF8 = False
     TIMES_OUT = False
 
     def __init__(self, *, idle: int = 300) -> None:

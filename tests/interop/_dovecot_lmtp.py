@@ -80,6 +80,7 @@ class DovecotLmtpServer(PrivateServer):
     SCHEME = "lmtp"
     MECHANISMS = ()
     MAX_SIZE = None
+    UTF8 = False
     BUSY_CODE = 451
     TIMES_OUT = False  # but after five minutes, always
 

@@ -62,6 +62,12 @@ class PrivateServer(ABC):
     NEEDS_ROOT: ClassVar[bool] = True
     #: Octets of the largest message that it takes; None where it has no limit.
     MAX_SIZE: ClassVar[int | None] = 24 * 1024 * 1024
+    #: Whether it tells everybody that size, before AUTH.
+    TELLS_SIZE: ClassVar[bool] = True
+    #: Whether it takes addresses outside ASCII.
+    UTF8: ClassVar[bool] = True
+    #: Octets of the longest line that it takes, CRLF included; None for any.
+    LONGEST_LINE: ClassVar[int | None] = None
     #: The code with which it refuses `BUSY`.
     BUSY_CODE: ClassVar[int] = 450
     #: Whether `plain_port` wants authentication as well.
@@ -104,11 +110,12 @@ class PrivateServer(ABC):
         )
         return f"{self.SCHEME}://{self.host}:{port}"
 
-    def wants_auth(self, security: str) -> bool:
+    @classmethod
+    def wants_auth(cls, security: str) -> bool:
         """Say whether a client with this `security` must authenticate."""
         if security == "plaintext":
-            return self.PLAIN_NEEDS_AUTH
-        return bool(self.MECHANISMS)
+            return cls.PLAIN_NEEDS_AUTH
+        return bool(cls.MECHANISMS)
 
     def secret(self, mechanism: str) -> str:
         """Give what the user proves himself with: the password, or a token."""
