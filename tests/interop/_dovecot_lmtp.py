@@ -63,6 +63,7 @@ userdb {{
   args = uid=nobody gid=nogroup home={root}/mail/%u allow_all_users=yes
 }}
 mail_location = maildir:~
+mail_fsync = never
 """
 
 # What it puts in front, once each; Delivered-To for one who is alone.
@@ -128,6 +129,8 @@ class DovecotLmtpServer(PrivateServer):
 
     def _launch(self) -> subprocess.Popen[bytes]:
         configuration = self._root / "dovecot.conf"
+        # One that was killed leaves this, and may itself lie unburied.
+        (self._root / "run/master.pid").unlink(missing_ok=True)
         return _installed.start(
             [*_installed.LIMITED, _DOVECOT, "-F", "-c", configuration], {}
         )

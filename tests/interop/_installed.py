@@ -87,6 +87,11 @@ def end(leader: subprocess.Popen[bytes]) -> None:
     leader.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         leader.wait(_STOP_SECONDS)
+    kill(leader)
+
+
+def kill(leader: subprocess.Popen[bytes]) -> None:
+    """End it as a crash does: no process of it can do anything any more."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader.pid, signal.SIGKILL)
     leader.wait()

@@ -191,7 +191,6 @@ class PostfixServer(PrivateServer):
 
     def _launch(self) -> subprocess.Popen[bytes]:
         config = self._root / "config"
-        _installed.run([_POSTFIX, "-c", config, "check"])
         return _installed.start(
             [_MASTER, "-c", config, "-e", _installed.LIFETIME],
             # As postfix(1) does it, so that the log has what goes wrong at first.
@@ -215,6 +214,7 @@ class PostfixServer(PrivateServer):
             given=self.password,
         )
         shutil.chown(passwords, "postfix")
+        _installed.run([_POSTFIX, "-c", self._root / "config", "check"])
 
     def _fill_in(self, template: str) -> str:
         return template.format(

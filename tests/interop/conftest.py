@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import pytest
@@ -41,19 +42,27 @@ class Running:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._servers: dict[type[PrivateServer], Any] = {}
+        self._servers: dict[Any, Any] = {}
 
     def __getitem__(self, kind: type[S]) -> S:
         """Give the server of a kind, started if it is the first time."""
-        if kind not in self._servers:
-            require(kind.NAME, kind.unavailable())
-            self._servers[kind] = self._stack.enter_context(kind())
-        server: S = self._servers[kind]
-        return server
+        return self._find((kind,), kind)
+
+    def impatient(self, kind: type[S], idle: int) -> S:
+        """Give one that hangs up after so many seconds of silence."""
+        return self._find((kind, idle), partial(kind, idle=idle))
 
     def stop(self) -> None:
         """Stop them all."""
         self._stack.close()
+
+    def _find(self, key: tuple[object, ...], make: Callable[[], S]) -> S:
+        if key not in self._servers:
+            server = make()
+            require(server.NAME, server.unavailable())
+            self._servers[key] = self._stack.enter_context(server)
+        found: S = self._servers[key]
+        return found
 
 
 @pytest.fixture(scope="session")

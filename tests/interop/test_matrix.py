@@ -111,7 +111,7 @@ async def test_an_address_that_only_utf8_can_write(
 
 
 @everywhere
-@parametrized([row for row in ALL if not row.kind.UTF8], quick=SOME)
+@parametrized([row for row in ALL if not row.kind.UTF8])
 async def test_no_address_that_a_server_cannot_read(
     server: PrivateServer, pipelining: str, security: str
 ) -> None:
@@ -167,7 +167,7 @@ async def test_more_than_a_server_takes(
 
 
 @everywhere
-@parametrized([row for row in ALL if row.kind.LONGEST_LINE is None], quick=SOME)
+@parametrized([row for row in ALL if row.kind.LONGEST_LINE is None])
 async def test_a_line_as_long_as_it_may_be(
     server: PrivateServer, pipelining: str, security: str
 ) -> None:
@@ -195,7 +195,7 @@ async def test_a_line_that_is_too_long(
 
 
 @everywhere
-@parametrized([row for row in ALL if row.kind.wants_auth(row.security)], quick=SOME)
+@parametrized([row for row in ALL if row.kind.wants_auth(row.security)])
 async def test_a_wrong_password(
     server: PrivateServer, pipelining: str, security: str
 ) -> None:
