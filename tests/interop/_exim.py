@@ -42,6 +42,7 @@ primary_hostname = mx.{domain}
 local_interfaces = <; [{host}]:{submission} ; [{host}]:{smtps} ; [{host}]:{plain}
 tls_on_connect_ports = {smtps}
 host_lookup =
+helo_lookup_domains =
 rfc1413_hosts =
 smtp_enforce_sync = true
 smtp_receive_timeout = {idle}s
@@ -202,8 +203,13 @@ class EximServer(PrivateServer):
         )
 
     def _under_way(self) -> bool:
-        """Say whether a message is in the spool: its -H file is there to the end."""
-        return any((self._root / "spool/input").glob("*-H"))
+        """Say whether a message is in the spool.
+
+        Its -D file goes first once it is delivered; where Exim is killed behind that,
+        the -H file stays for ever.
+        """
+        headers = (self._root / "spool/input").glob("*-H")
+        return any(Path(f"{str(file)[:-1]}D").exists() for file in headers)
 
     def _delivered(self, address: str) -> list[bytes]:
         """Return mail by its Envelope-to, trace fields cut off."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections import defaultdict
 from pathlib import Path
 
 # Octets; no server's trace fields are longer.
@@ -20,6 +22,8 @@ class Maildirs:
     def __init__(self, trace: re.Pattern[bytes]) -> None:
         self._trace = trace
         self._fields: dict[Path, re.Match[bytes]] = {}
+        self._read: defaultdict[Path, set[str]] = defaultdict(set)
+        self._found: defaultdict[tuple[Path, bytes], list[Path]] = defaultdict(list)
 
     def mail(self, maildir: Path, address: str) -> list[bytes]:
         """Return mail for an address, oldest first, octets as sent.
@@ -44,18 +48,19 @@ class Maildirs:
 
     def _files(self, maildir: Path, address: str) -> list[Path]:
         wanted = address.encode()
-        files = [
-            file
-            for file in (maildir / "new").glob("*")
-            if self._trace_of(file).groupdict().get("address", wanted) == wanted
-        ]
+        new = maildir / "new"
+        names = {entry.name for entry in os.scandir(new)} if new.exists() else set()
+        for name in names - self._read[new]:
+            fields = self._fields[new / name] = self._trace_of(new / name)
+            to = fields.groupdict().get("address", wanted)
+            self._found[new, to].append(new / name)
+        self._read[new] |= names
+        files = [file for file in self._found[new, wanted] if file.name in names]
         return sorted(files, key=lambda file: file.stat().st_mtime_ns)
 
     def _trace_of(self, file: Path) -> re.Match[bytes]:
-        if file not in self._fields:
-            with file.open("rb") as mail:
-                self._fields[file] = trace_fields(self._trace, mail.read(_HEAD))
-        return self._fields[file]
+        with file.open("rb") as mail:
+            return trace_fields(self._trace, mail.read(_HEAD))
 
     def _queue_id(self, file: Path) -> bytes:
         match = _QUEUE_ID.search(self._fields[file][0])

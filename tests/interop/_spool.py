@@ -7,6 +7,7 @@ envelope, in JSON.  Mail is accepted once both are there.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ class SpoolServer(PrivateServer):
 
     def __init__(self, *, idle: int = 300) -> None:
         super().__init__(idle=idle)
-        self._recipients: dict[Path, list[str]] = {}
+        self._recipients: dict[str, list[str]] = {}
 
     @classmethod
     @abstractmethod
@@ -89,11 +90,13 @@ class SpoolServer(PrivateServer):
         ]
 
     def _envelopes(self, address: str) -> list[Path]:
-        for file in self._store.glob("*.json"):
-            if file not in self._recipients:
-                self._recipients[file] = json.loads(file.read_bytes())["recipients"]
+        names = {entry.name for entry in os.scandir(self._store)}
+        for name in names - self._recipients.keys():
+            if name.endswith(".json"):
+                envelope = json.loads((self._store / name).read_bytes())
+                self._recipients[name] = envelope["recipients"]
         return [
-            file
-            for file, recipients in sorted(self._recipients.items())
-            if address in recipients and file.exists()
+            self._store / name
+            for name, recipients in sorted(self._recipients.items())
+            if address in recipients and name in names
         ]
