@@ -27,7 +27,8 @@ from ._rows import ALL, SOME, parametrized
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
-_HEADER: Final = b"From: alice@example.test\r\nSubject: octets\r\n\r\n"
+# A dot in front of everything is doubled as well.
+_HEADER: Final = b".First: field\r\nFrom: alice@example.test\r\nSubject: octets\r\n\r\n"
 #: What is in each body, by name; the longest line has 1000 octets with its CRLF.
 _BODIES: Final = {
     "dots": b".\r\n..\r\n.\r\n\r\n.a\r\n a.\r\n....\r\n.\r\n",
