@@ -62,6 +62,9 @@ domainlist here = {domain}
 # Each message is delivered at once, however many a connection brings.
 smtp_accept_queue_per_connection = 0
 
+# Each refused message may cost an RSET; it would hang up after ten.
+smtp_accept_max_nonmail = 1000
+
 begin acl
 
 rcpt:
