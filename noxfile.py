@@ -202,8 +202,16 @@ def interop(session: nox.Session) -> None:
     """Talk to the real servers; one that is not installed is a failure."""
     install(session, "test")
     required = {"ESMTP_REQUIRE_INTEROP": "1"}
-    command = ("pytest", "-n", "4", "-m", "interop and not kerberos", "tests/interop")
-    session.run(*command, env=required)
+    apart = "interop and not kerberos and not matrix"
+    session.run("pytest", "-n", "4", "-m", apart, "tests/interop", env=required)
+
+
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """Talk to the real servers in every way there is; it takes ten minutes."""
+    install(session, "test")
+    required = {"ESMTP_REQUIRE_INTEROP": "1"}
+    session.run("pytest", "-n", "4", "-m", "matrix", "tests/interop", env=required)
 
 
 @nox.session

@@ -21,10 +21,11 @@ from typing import Final
 
 from anyio.from_thread import start_blocking_portal
 
-from esmtp_async.testing import SMTPServer
+from esmtp_async.testing import DEFAULT_EXTENSIONS, Rule, SMTPServer, StoredMessage
 
 from . import _installed
-from ._private import DOMAIN, PrivateServer, trace_fields
+from ._maildir import Maildirs, trace_fields
+from ._private import BUSY, DOMAIN, REFUSED, PrivateServer
 
 _DOVECOT: Final = Path("/usr/sbin/dovecot")
 _NOBODY: Final = 65534
@@ -47,6 +48,9 @@ service submission-login {{
   inet_listener submissions {{
     port = {smtps}
     ssl = yes
+  }}
+  inet_listener plain {{
+    port = {plain}
   }}
 }}
 
@@ -77,7 +81,7 @@ userdb {{
 }}
 mail_location = maildir:~
 
-# What it takes it passes on; that server takes anything.
+# What it takes it passes on, to a server that limits its size.
 submission_relay_host = {host}
 submission_relay_port = {relay}
 """
@@ -97,6 +101,16 @@ _STORED = re.compile(
 )
 
 
+# What the server offers and says that it passes mail on to.
+_EXTENSIONS: Final = [
+    line for line in DEFAULT_EXTENSIONS if not line.startswith("SIZE ")
+]
+_RULES: Final = (
+    Rule("RCPT", f"<{REFUSED}>", reply="550 5.1.1 No such mailbox"),
+    Rule("RCPT", f"<{BUSY}>", reply="450 4.2.1 Mailbox busy"),
+)
+
+
 class DovecotServer(PrivateServer):
     """Dovecot's submission service, and LMTP for `mailboxes` at `lmtp_socket`.
 
@@ -110,12 +124,23 @@ class DovecotServer(PrivateServer):
         *("OAUTHBEARER", "XOAUTH2"),
     )
 
-    def __init__(self) -> None:
-        super().__init__()
+    # Who has not authenticated can say no MAIL.
+    PLAIN_NEEDS_AUTH = True
+    # It panics: "assertion failed: (conn->state.pending_rcpt_cmds == 0)".
+    TAKES_TRAINS = False
+    TELLS_SIZE = False
+    UTF8 = False
+    TIMES_OUT = False  # but after ten minutes, always
+
+    def __init__(self, *, idle: int = 300) -> None:
+        super().__init__(idle=idle)
         self.mailboxes = (f"bob@{DOMAIN}", f"carol@{DOMAIN}")
         self._key = secrets.token_bytes(32)
-        self._relay = SMTPServer()
+        self._relay = SMTPServer(
+            extensions=[f"SIZE {self.MAX_SIZE}", *_EXTENSIONS], rules=_RULES
+        )
         self._running = ExitStack()
+        self._maildirs = Maildirs(_STORED)
 
     @property
     def lmtp_socket(self) -> Path:
@@ -133,10 +158,16 @@ class DovecotServer(PrivateServer):
         super().stop()
         self._running.close()
 
+    def forget(self, address: str) -> None:
+        """Remove what was passed on, and what was said of it."""
+        self._relay.transcript.clear()
+        self._relay.messages[:] = [
+            message for message in self._relay.messages if not _is_for(message, address)
+        ]
+
     def stored_in(self, mailbox: str) -> list[bytes]:
         """Return what was delivered by LMTP, oldest first, without trace fields."""
-        maildir = self._root / "mail" / mailbox
-        return [mail for _, mail in self._read_maildir(maildir, _STORED)]
+        return self._maildirs.mail(self._root / "mail" / mailbox, mailbox)
 
     def failed_logins(self) -> int:
         """Sum up "auth failed, 1 attempts in 0 secs"."""
@@ -148,7 +179,7 @@ class DovecotServer(PrivateServer):
         services = [Path("/usr/lib/dovecot", service) for service in _SERVICES]
         return (str(file) for file in (_DOVECOT, *services) if not file.exists())
 
-    def _launch(self) -> subprocess.Popen[bytes]:
+    def _lay_out(self) -> None:
         portal = self._running.enter_context(start_blocking_portal())
         self._running.enter_context(
             portal.wrap_async_context_manager(self._relay.listen()),
@@ -174,6 +205,11 @@ class DovecotServer(PrivateServer):
             file.write_text(text)
             if file is not configuration:
                 shutil.chown(file, "dovecot")
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        configuration = self._root / "dovecot.conf"
+        # One that was killed leaves this, and may itself lie unburied.
+        (self._root / "run/master.pid").unlink(missing_ok=True)
         return _installed.start(
             [*_installed.LIMITED, _DOVECOT, "-F", "-c", configuration], {}
         )
@@ -185,6 +221,7 @@ class DovecotServer(PrivateServer):
             domain=DOMAIN,
             submission=self.submission_port,
             smtps=self.smtps_port,
+            plain=self.plain_port,
             relay=self._relay.port,
             mechanisms=" ".join(self.MECHANISMS).lower(),
         )
@@ -198,8 +235,12 @@ class DovecotServer(PrivateServer):
         return [
             message.content[trace_fields(_PASSED_ON, message.content).end() :]
             for message in self._relay.messages
-            if address in {recipient.path for recipient in message.recipients}
+            if _is_for(message, address)
         ]
+
+
+def _is_for(message: StoredMessage, address: str) -> bool:
+    return address in {recipient.path for recipient in message.recipients}
 
 
 def _jwt(subject: str, key: bytes) -> str:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from . import _installed
-from ._private import DOMAIN, GONE, GONE_TOO, PrivateServer
+from ._maildir import Maildirs
+from ._private import BUSY, DOMAIN, GONE, GONE_TOO, REFUSED, PrivateServer
 
 # Names the program where it is not installed as a package.
 _VARIABLE: Final = "ESMTP_EXIM"
@@ -38,14 +39,17 @@ deliver_drop_privilege
 
 # Loopback, and no question to any name server.
 primary_hostname = mx.{domain}
-local_interfaces = <; [{host}]:{submission} ; [{host}]:{smtps}
+local_interfaces = <; [{host}]:{submission} ; [{host}]:{smtps} ; [{host}]:{plain}
 tls_on_connect_ports = {smtps}
 host_lookup =
+helo_lookup_domains =
 rfc1413_hosts =
 smtp_enforce_sync = true
+smtp_receive_timeout = {idle}s
+message_size_limit = {max_size}
 
-# AUTH over TLS only.
-tls_advertise_hosts = *
+# AUTH over TLS only, and one port for those who have neither.
+tls_advertise_hosts = ${{if eq{{$received_port}}{{{plain}}}{{}}{{*}}}}
 tls_certificate = {root}/server.pem
 auth_advertise_hosts = ${{if eq{{$tls_in_cipher}}{{}}{{}}{{*}}}}
 
@@ -58,9 +62,21 @@ domainlist here = {domain}
 # Each message is delivered at once, however many a connection brings.
 smtp_accept_queue_per_connection = 0
 
+# Each refused message may cost an RSET; it would hang up after ten.
+smtp_accept_max_nonmail = 1000
+
 begin acl
 
 rcpt:
+  deny
+    recipients = {refused}
+    message = 550 5.1.1 No such mailbox
+  defer
+    recipients = {busy}
+    message = 450 4.2.1 Mailbox busy
+  accept
+    condition = ${{if eq{{$received_port}}{{{plain}}}}}
+    domains = +here
   accept
     authenticated = *
     domains = +here
@@ -132,6 +148,14 @@ class EximServer(PrivateServer):
     MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5")
     LOG = "log/main"
 
+    def __init__(self, *, idle: int = 300) -> None:
+        super().__init__(idle=idle)
+        self._maildirs = Maildirs(_TRACE)
+
+    def forget(self, address: str) -> None:
+        """Remove mail by its Envelope-to."""
+        self._maildirs.forget(self._root / "mail", address)
+
     def failed_logins(self) -> int:
         """Count "login authenticator failed for"."""
         return len(re.findall(r" authenticator failed for ", self.log()))
@@ -143,7 +167,7 @@ class EximServer(PrivateServer):
         if _USER not in {entry.pw_name for entry in pwd.getpwall()}:
             yield f"the user {_USER}"
 
-    def _launch(self) -> subprocess.Popen[bytes]:
+    def _lay_out(self) -> None:
         for name in ("spool", "log", "mail"):
             (self._root / name).mkdir(0o700)
             shutil.chown(self._root / name, _USER)
@@ -162,6 +186,11 @@ class EximServer(PrivateServer):
                 domain=DOMAIN,
                 submission=self.submission_port,
                 smtps=self.smtps_port,
+                plain=self.plain_port,
+                idle=self.idle,
+                max_size=self.MAX_SIZE,
+                refused=REFUSED,
+                busy=BUSY,
                 user=_USER,
                 gone=GONE,
                 gone_too=GONE_TOO,
@@ -169,21 +198,25 @@ class EximServer(PrivateServer):
                 password=self.password,
             ),
         )
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        program, config = self._root / "exim4", self._root / "exim.conf"
         return _installed.start(
             [*_installed.LIMITED, program, "-C", config, "-bdf", "-q10s"], {}
         )
 
     def _under_way(self) -> bool:
-        """Say whether a message is in the spool: its -H file is there to the end."""
-        return any((self._root / "spool/input").glob("*-H"))
+        """Say whether a message is in the spool.
+
+        Its -D file goes first once it is delivered; where Exim is killed behind that,
+        the -H file stays for ever.
+        """
+        headers = (self._root / "spool/input").glob("*-H")
+        return any(Path(f"{str(file)[:-1]}D").exists() for file in headers)
 
     def _delivered(self, address: str) -> list[bytes]:
         """Return mail by its Envelope-to, trace fields cut off."""
-        return [
-            mail
-            for fields, mail in self._read_maildir(self._root / "mail", _TRACE)
-            if fields["address"] == address.encode()
-        ]
+        return self._maildirs.mail(self._root / "mail", address)
 
 
 def _program() -> Path | None:

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -23,7 +23,9 @@ LIFETIME = "3600"
 LIMITED = ("timeout", LIFETIME)
 _RUN_SECONDS = 15.0
 _STOP_SECONDS = 5.0
-_POLL_SECONDS = 0.02
+POLL_SECONDS = 0.02
+# TIME_WAIT and LISTEN, as /proc/net/tcp has them.
+_OVER = {"06", "0A"}
 
 
 def free_ports(count: int) -> list[int]:
@@ -85,10 +87,25 @@ def end(leader: subprocess.Popen[bytes]) -> None:
     leader.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         leader.wait(_STOP_SECONDS)
+    kill(leader)
+
+
+def kill(leader: subprocess.Popen[bytes]) -> None:
+    """End it as a crash does: no process of it can do anything any more."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader.pid, signal.SIGKILL)
     leader.wait()
     wait_for(lambda: not _is_alive(leader.pid), _STOP_SECONDS)
+
+
+def connected(ports: Collection[int]) -> bool:
+    """Say whether any TCP connection stands to one of these ports of ours."""
+    lines = Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]
+    ends = (line.split()[1:4] for line in lines)
+    return any(
+        int(local.partition(":")[2], 16) in ports and state not in _OVER
+        for local, _, state in ends
+    )
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
@@ -97,7 +114,7 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(_POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
     return True
 
 

@@ -26,16 +26,16 @@ def mailbox() -> str:
 
 
 def client(server: PrivateServer, **options: Unpack[ClientOptions]) -> SMTPClient:
-    """Give a client that trusts the server's authority, and authenticates.
+    """Give a client that trusts the server's authority, and authenticates if it must.
 
     It does so as the server's user, unless `options` say otherwise.
     """
-    security = options.setdefault("security", "starttls")
+    security = str(options.setdefault("security", "starttls"))
     options["ssl_context"] = ssl.create_default_context(cafile=str(server.ca_pem))
-    if options.keys().isdisjoint({"auth", "username"}):
+    if server.wants_auth(security) and options.keys().isdisjoint({"auth", "username"}):
         options["username"], options["password"] = server.username, server.password
-    port = server.smtps_port if security == "tls" else server.submission_port
-    return SMTPClient(server.host, port, **options)
+        options["allow_plaintext_auth"] = security == "plaintext"
+    return SMTPClient(server.url(security), **options)
 
 
 def full_message(*to: str, bcc: str) -> EmailMessage:

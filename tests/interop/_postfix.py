@@ -14,10 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import _installed
-from ._private import DOMAIN, GONE, GONE_TOO, PrivateServer
-
-REFUSED = f"refused@{DOMAIN}"
-BUSY = f"busy@{DOMAIN}"
+from ._maildir import Maildirs
+from ._private import BUSY, DOMAIN, GONE, GONE_TOO, REFUSED, PrivateServer
 
 _POSTFIX = Path("/usr/sbin/postfix")
 _MASTER = Path("/usr/lib/postfix/sbin/master")
@@ -59,6 +57,8 @@ smtpd_recipient_restrictions = check_recipient_access inline:{{
     {{ {refused} = 550 5.1.1 No such mailbox }}
     {{ {busy} = 450 4.2.1 Mailbox busy }} }}
 smtpd_error_sleep_time = 0
+smtpd_timeout = {idle}s
+message_size_limit = {max_size}
 
 # Any address of the domain is delivered, each recipient on its own, into one
 # maildir: virtual(8) takes no table that could name a maildir for any address.
@@ -93,6 +93,10 @@ _MASTER_CF = """\
 {host}:{smtps} inet n - n - - smtpd
     -o syslog_name=postfix/smtps
     -o smtpd_tls_wrappermode=yes
+{host}:{plain} inet n - n - - smtpd
+    -o syslog_name=postfix/plain
+    -o smtpd_sasl_auth_enable=no
+    -o smtpd_relay_restrictions=reject_unauth_destination
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
@@ -147,8 +151,7 @@ _TRACE = re.compile(
 class PostfixServer(PrivateServer):
     """Postfix with Cyrus SASL and passwords of its own in sasldb.
 
-    RCPT is answered 554 before AUTH and for any other domain, 550 for `REFUSED` and
-    450 for `BUSY`.
+    RCPT is answered 554 before AUTH and for any other domain.
     """
 
     NAME = "Postfix"
@@ -157,6 +160,14 @@ class PostfixServer(PrivateServer):
         *("SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"),
     )
 
+    def __init__(self, *, idle: int = 300) -> None:
+        super().__init__(idle=idle)
+        self._maildirs = Maildirs(_TRACE)
+
+    def forget(self, address: str) -> None:
+        """Remove mail by its Delivered-To."""
+        self._maildirs.forget(self._maildir, address)
+
     def failed_logins(self) -> int:
         """Count "SASL LOGIN authentication failed"."""
         return len(re.findall(r"SASL \S+ authentication failed", self.log()))
@@ -164,6 +175,10 @@ class PostfixServer(PrivateServer):
     def connections(self) -> int:
         """Count the connections in the log."""
         return len(re.findall(r"smtpd\[\d+\]: connect from ", self.log()))
+
+    @property
+    def _maildir(self) -> Path:
+        return self._root / "mail/all"
 
     @classmethod
     def _missing(cls) -> Iterable[str]:
@@ -175,9 +190,7 @@ class PostfixServer(PrivateServer):
                 yield f"SASL plug-in {name}"
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        self._lay_out()
         config = self._root / "config"
-        _installed.run([_POSTFIX, "-c", config, "check"])
         return _installed.start(
             [_MASTER, "-c", config, "-e", _installed.LIFETIME],
             # As postfix(1) does it, so that the log has what goes wrong at first.
@@ -201,6 +214,7 @@ class PostfixServer(PrivateServer):
             given=self.password,
         )
         shutil.chown(passwords, "postfix")
+        _installed.run([_POSTFIX, "-c", self._root / "config", "check"])
 
     def _fill_in(self, template: str) -> str:
         return template.format(
@@ -214,6 +228,9 @@ class PostfixServer(PrivateServer):
             nobody=_NOBODY,
             submission=self.submission_port,
             smtps=self.smtps_port,
+            plain=self.plain_port,
+            idle=self.idle,
+            max_size=self.MAX_SIZE,
             mechanisms=" ".join(self.MECHANISMS),
         )
 
@@ -240,11 +257,7 @@ class PostfixServer(PrivateServer):
         fields has got an empty line in front, and a first line "From ..." the name
         X-Mailbox-Line.
         """
-        return [
-            mail
-            for fields, mail in self._read_maildir(self._root / "mail/all", _TRACE)
-            if fields["address"] == address.encode()
-        ]
+        return self._maildirs.mail(self._maildir, address)
 
 
 def _is_accepted(file: Path) -> bool:

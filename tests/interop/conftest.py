@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import pytest
 
+from ._aiosmtpd import AiosmtpdServer
 from ._dovecot import DovecotServer
 from ._exim import EximServer
 from ._postfix import PostfixServer
 from ._private import PrivateServer
+from ._smtp_server import NodemailerServer
 
-SERVERS: Final = (PostfixServer, DovecotServer, EximServer)
+SERVERS: Final = (
+    *(PostfixServer, DovecotServer, EximServer),
+    *(AiosmtpdServer, NodemailerServer),
+)
 
 each_server: Final = pytest.mark.parametrize(
     "server", [pytest.param(kind, id=kind.NAME) for kind in SERVERS], indirect=True
 )
+
+S = TypeVar("S", bound=PrivateServer)
 
 
 def require(name: str, reason: str | None) -> None:
@@ -28,30 +37,58 @@ def require(name: str, reason: str | None) -> None:
         pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
-def postfix() -> Iterator[PostfixServer]:
-    require(PostfixServer.NAME, PostfixServer.unavailable())
-    with PostfixServer() as server:
-        yield server
+class Running:
+    """The servers that run, one of each kind."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._servers: dict[Any, Any] = {}
+
+    def __getitem__(self, kind: type[S]) -> S:
+        """Give the server of a kind, started if it is the first time."""
+        return self._find((kind,), kind)
+
+    def impatient(self, kind: type[S], idle: int) -> S:
+        """Give one that hangs up after so many seconds of silence."""
+        return self._find((kind, idle), partial(kind, idle=idle))
+
+    def stop(self) -> None:
+        """Stop them all."""
+        self._stack.close()
+
+    def _find(self, key: tuple[object, ...], make: Callable[[], S]) -> S:
+        if key not in self._servers:
+            server = make()
+            require(server.NAME, server.unavailable())
+            self._servers[key] = self._stack.enter_context(server)
+        found: S = self._servers[key]
+        return found
 
 
 @pytest.fixture(scope="session")
-def dovecot() -> Iterator[DovecotServer]:
-    require(DovecotServer.NAME, DovecotServer.unavailable())
-    with DovecotServer() as server:
-        yield server
+def running() -> Iterator[Running]:
+    servers = Running()
+    yield servers
+    servers.stop()
 
 
 @pytest.fixture(scope="session")
-def exim() -> Iterator[EximServer]:
-    require(EximServer.NAME, EximServer.unavailable())
-    with EximServer() as server:
-        yield server
+def postfix(running: Running) -> PostfixServer:
+    return running[PostfixServer]
+
+
+@pytest.fixture(scope="session")
+def dovecot(running: Running) -> DovecotServer:
+    return running[DovecotServer]
+
+
+@pytest.fixture(scope="session")
+def exim(running: Running) -> EximServer:
+    return running[EximServer]
 
 
 @pytest.fixture
-def server(request: pytest.FixtureRequest) -> PrivateServer:
+def server(request: pytest.FixtureRequest, running: Running) -> PrivateServer:
     """Give the server of the kind that a test is parametrised with."""
-    found = request.getfixturevalue(request.param.NAME.lower())
-    assert isinstance(found, PrivateServer)
-    return found
+    kind: type[PrivateServer] = request.param
+    return running[kind]

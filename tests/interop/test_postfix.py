@@ -27,7 +27,8 @@ from esmtp_async import (
 from tests.backends import everywhere
 
 from ._mail import PICTURE, SENDER, as_sent, client, full_message, mailbox, stored
-from ._postfix import BUSY, REFUSED, PostfixServer
+from ._postfix import PostfixServer
+from ._private import BUSY, REFUSED
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
