@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Final
 
 from esmtp_async._delivery import is_break
 from esmtp_async._desk import Desk, Job
@@ -16,9 +15,6 @@ from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._series import Place, Series
 from esmtp_async.protocol._transaction import Transaction
 from esmtp_async.protocol._ways import EAGER, TRAINS, Ways
-
-#: Messages of the first train to a server.
-_FIRST_TRAIN: Final = 2
 
 
 class Window:
@@ -44,7 +40,7 @@ class Carriers:
     ) -> None:
         self.desk = desk
         self.pool = pool
-        self._ways = ways
+        self.ways = ways
         self.window = Window(window)
         #: Carriers that there may be.
         self.most = most
@@ -53,23 +49,6 @@ class Carriers:
         self.idle = 0
         #: Why no connection will ever be ready for mail, once that is known.
         self.hopeless: SMTPError | None = None
-
-    def room(self, carrier: Carrier) -> int:
-        """Tell how many messages may be under way at once on a carrier's connection.
-
-        Until the server has borne a train there is one, of two messages; and none of
-        eager flights until it has borne one of these.
-        """
-        ways = self._ways
-        untried = ways.usable & ~ways.proven
-        if (
-            untried & EAGER
-            or not ways.usable & TRAINS
-            or (untried & TRAINS and not ways.may_try(TRAINS, carrier))
-        ):
-            return 1
-        most = self.window.size
-        return min(most, _FIRST_TRAIN) if untried & TRAINS else most
 
 
 class Carrier:
@@ -127,6 +106,7 @@ class Carrier:
         try:
             await self._ride()
         finally:
+            common.ways.tried(self)
             await self._pool.release(self._pooled)
             await desk.tidy()
         return True
@@ -136,10 +116,7 @@ class Carrier:
         pooled = self._pooled
         self._fresh = False
         pooled.messages -= 1  # each is counted as it is taken along
-        common = self._common
-        self._series = series = Series(
-            self._take, self._settled, lambda: common.room(self)
-        )
+        self._series = series = Series(self._take, self._settled, self._room)
         failure: SMTPError | None = None
         try:
             await pooled.connection.run(series)
@@ -155,6 +132,22 @@ class Carrier:
             raise
         self._desk.give_back(list(self._stranded(failure)))
         self._fresh = pooled.reused and not pooled.connection.session.reusable
+
+    def _room(self) -> int:
+        """Tell how many messages may be under way at once.
+
+        Of what the server has not borne yet, that is an eager flight alone, or one
+        train of two messages, on one of all connections.
+        """
+        ways, most = self._common.ways, self._common.window.size
+        untried = ways.usable & ~ways.proven
+        if untried & EAGER and any(p.transaction.used & EAGER for p in self._series):
+            return 1
+        if not ways.usable & TRAINS:
+            return 1
+        if untried & TRAINS:
+            return min(most, 2 if ways.may_try(TRAINS, self) else 1)
+        return most
 
     def _take(self) -> Transaction | None:
         """Take the next message along, if there is one and the connection may."""

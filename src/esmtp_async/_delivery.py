@@ -90,6 +90,7 @@ class Delivery:
         self._all_or_nothing = all_or_nothing
         self._ways = ways
         self._without = 0  # the ways that it broke on
+        self._is_first = False  # to go a way that is not proven
         # By position in the envelope: what is known of each, and who is left.
         count = len(outgoing.envelope.recipients)
         self._known: list[RecipientResult | None] = [None] * count
@@ -145,7 +146,13 @@ class Delivery:
             while not self.is_complete:
                 again = await self._convey(pool, again=again)
         finally:
+            self.let_go()
             await self.aclose()
+
+    def let_go(self) -> None:
+        """Stand in nobody's way any more."""
+        if self._is_first:
+            self._ways.tried(self)
 
     async def aclose(self) -> None:
         """Let go of what the message was read from."""
@@ -189,10 +196,7 @@ class Delivery:
         if len(asked) < len(envelope.recipients):
             some = tuple(envelope.recipients[position] for position in asked)
             envelope = envelope._replace(recipients=some)
-        ways = self._ways.usable & ~self._without
-        untried = ways & ~self._ways.proven & EAGER
-        if untried and not self._ways.may_try(EAGER, self):
-            ways &= ~EAGER
+        ways = self._choose_ways()
         if not ways & GROUPS and connection.session.pipelining:
             connection.session.in_lockstep()
         transaction = Transaction(
@@ -205,6 +209,14 @@ class Delivery:
         self._left = self._left[len(asked) :]
         self._attempt = _Attempt(transaction, asked, connection)
         return transaction
+
+    def _choose_ways(self) -> int:
+        ways = self._ways.usable & ~self._without
+        if ways & ~self._ways.proven & EAGER:
+            self._is_first = self._ways.may_try(EAGER, self)
+            if not self._is_first:
+                ways &= ~EAGER
+        return ways
 
     def settle(self) -> None:
         """Keep what the transaction came to; those it had no room for are left."""

@@ -148,6 +148,7 @@ class Desk:
         self._put_away(delivery)
 
     def _put_away(self, delivery: Delivery) -> None:
+        delivery.let_go()
         if delivery.needs_closing:
             self._spent.append(delivery)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import pytest
 
 from esmtp_async.protocol import Content, Data, Envelope, Mail, Rcpt, Replied
@@ -35,18 +33,18 @@ def test_what_went_well_once_is_beyond_suspicion() -> None:
 
 
 def test_one_at_a_time_is_the_first_to_try() -> None:
-    class Somebody:
-        """Anybody who may be gone."""
-
     ways = Ways(ALL, pytest.fail)
-    first, second = Somebody(), Somebody()
+    first, second = object(), object()
     assert ways.may_try(EAGER, first)
     assert not ways.may_try(EAGER, second)
     assert ways.may_try(EAGER, first)
     assert ways.may_try(TRAINS, second)
-    del first
-    gc.collect()
+    ways.tried(second)
+    assert not ways.may_try(EAGER, second)
+    assert ways.may_try(TRAINS, first)
+    ways.tried(first)
     assert ways.may_try(EAGER, second)
+    assert ways.may_try(TRAINS, second)
 
 
 def test_each_is_given_up_once() -> None:

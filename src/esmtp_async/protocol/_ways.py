@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
-from weakref import ref
 
 #: Several commands on their way at once (RFC 2920).
 GROUPS: Final = 1
@@ -44,19 +43,20 @@ class Ways:
         #: Those that went well once: what breaks a message then is something else.
         self.proven: int = 0
         self._given_up = given_up
-        self._pioneers: dict[int, ref[object]] = {}
+        self._pioneers: dict[int, object] = {}
 
     def may_try(self, way: int, who: object) -> bool:
         """Tell whether somebody may be the first to use a way that is not proven.
 
-        Nobody else is, while that one lives: the messages of one are in doubt then,
-        not of everybody who sends at that time.
+        Nobody else is until he has `tried`: the messages of one are in doubt then, not
+        those of everybody who sends at that time.
         """
-        pioneer = self._pioneers.get(way)
-        if pioneer is None or pioneer() is None:
-            self._pioneers[way] = ref(who)
-            return True
-        return pioneer() is who
+        return self._pioneers.setdefault(way, who) is who
+
+    def tried(self, who: object) -> None:
+        """Let somebody else be the first, if he was."""
+        for way in [way for way, one in self._pioneers.items() if one is who]:
+            del self._pioneers[way]
 
     def suspect(self, ways: int) -> int:
         """Give the one of them that the server may have broken on; 0 for none."""
