@@ -14,7 +14,7 @@ from esmtp_async.protocol._exceptions import NotDelivered, SMTPError, StageTimeo
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._series import Place, Series
 from esmtp_async.protocol._transaction import Transaction
-from esmtp_async.protocol._ways import EAGER, TRAINS, Ways
+from esmtp_async.protocol._ways import EAGER, GROUPS, TRAINS, Ways
 
 
 class Window:
@@ -137,17 +137,25 @@ class Carrier:
         """Tell how many messages may be under way at once.
 
         Of what the server has not borne yet, that is an eager flight alone, or one
-        train of two messages, on one of all connections.
+        train of two messages, on one of all connections. And what a server broke on
+        once goes alone.
         """
         ways, most = self._common.ways, self._common.window.size
-        untried = ways.usable & ~ways.proven
-        if untried & EAGER and any(p.transaction.used & EAGER for p in self._series):
+        if not (ways.usable & TRAINS and ways.usable & GROUPS):
             return 1
-        if not ways.usable & TRAINS:
+        untried = ways.usable & ~ways.proven
+        if untried and self._goes_alone(untried):
             return 1
         if untried & TRAINS:
             return min(most, 2 if ways.may_try(TRAINS, self) else 1)
         return most
+
+    def _goes_alone(self, untried: int) -> bool:
+        """Tell whether nothing may follow what is under way, or go behind it."""
+        if untried & EAGER and any(p.transaction.used & EAGER for p in self._series):
+            return True
+        wary = any(job.delivery.is_wary for job in self._jobs.values())
+        return wary or self._desk.is_wary
 
     def _take(self) -> Transaction | None:
         """Take the next message along, if there is one and the connection may."""

@@ -125,6 +125,11 @@ class Delivery:
         return not self._left and self._attempt is None
 
     @property
+    def is_wary(self) -> bool:
+        """Whether it goes without a way that a server may have broken on."""
+        return self._without != 0
+
+    @property
     def was_retried(self) -> bool:
         """Whether this is not the first connection."""
         return self._retries > 0
@@ -252,7 +257,7 @@ class Delivery:
 
     def _went_well(self, transaction: Transaction) -> None:
         if not transaction.shut_down:
-            self._ways.proven |= transaction.used
+            self._ways.went_well(transaction.used)
             self._ways.give_up(self._without & ~transaction.used)
 
     def _learn(self, results: Iterable[tuple[int, RecipientResult]]) -> None:

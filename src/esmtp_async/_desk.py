@@ -65,6 +65,11 @@ class Desk:
         return bool(self._waiting)
 
     @property
+    def is_wary(self) -> bool:
+        """Whether a server broke on the message that waits longest."""
+        return bool(self._waiting) and self._waiting[0].delivery.is_wary
+
+    @property
     def is_done(self) -> bool:
         """Whether no further message comes, and all results are known."""
         return self.is_closed and not self._undecided

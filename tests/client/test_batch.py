@@ -51,6 +51,11 @@ def letter(number: int, size: int = 0) -> Entry:
     return (text, ALICE, [f"r{number}@example.test"])
 
 
+#: Messages after which a server has borne trains of them, so that these are not what
+#: it breaks on.
+BORNE: Final = 12
+
+
 def letters(count: int) -> list[Entry]:
     return [letter(number) for number in range(count)]
 
@@ -192,12 +197,11 @@ async def test_the_flights_of_a_stream() -> None:
 
 @everywhere
 async def test_the_trains_of_eager_flights() -> None:
-    """Behind another one each begins with RSET: whatever that comes to.
-
-    The first flies alone: its server has not borne that yet.
-    """
+    """Each but the first begins with RSET: whatever the one before came to."""
     async with serving(script(EHLO=EAGER)) as server:
         async with server.client(pipelining="eager") as client:
+            await collect(client, letters(BORNE), connections=1)
+            before = len(server.taps[0].writes)
             results = await collect(client, letters(5), connections=1, window=2)
         assert told(results) == ["ACCEPTED"] * 5
 
@@ -208,9 +212,10 @@ async def test_the_trains_of_eager_flights() -> None:
                 b"BDAT %d LAST\r\n%b" % (number, len(text), text)
             )
 
-        octets = b"".join(server.taps[0].writes[1:])
-        assert octets.startswith(train(0) + train(1) + b"RSET\r\n" + train(2))
+        # The first of all flies alone: the server has not borne that yet.
         assert server.taps[0].writes[1] == train(0)
+        octets = b"".join(server.taps[0].writes[before:])
+        assert octets.startswith(train(0) + b"RSET\r\n" + train(1))
         octets = octets.replace(b"RSET\r\n", b"").removesuffix(b"QUIT\r\n")
         assert octets == b"".join(map(train, range(5)))
 
@@ -419,12 +424,12 @@ async def test_a_violation_ends_the_connection_and_not_the_batch() -> None:
 
 @in_virtual_time
 async def test_whose_time_is_up_is_not_tried_again_and_the_next_is_sent() -> None:
-    stuck = script(MAIL=[OK, HANG])
+    stuck = script(MAIL=[*[OK] * BORNE, HANG])
     async with serving(stuck, script()) as server:
         async with server.client(timeouts=Timeouts(command=20)) as client:
-            results = await collect(client, letters(4), connections=1)
-        assert told(results) == ["ACCEPTED", "NOT_SENT", "ACCEPTED", "ACCEPTED"]
-        assert isinstance(results[1].error, StageTimeout)
+            results = await collect(client, letters(BORNE + 3), connections=1)
+        assert told(results) == ["ACCEPTED"] * BORNE + ["NOT_SENT"] + ["ACCEPTED"] * 2
+        assert isinstance(results[BORNE].error, StageTimeout)
         assert anyio.current_time() == pytest.approx(20)
 
 
@@ -470,14 +475,13 @@ async def test_who_was_lost_before_and_meets_421_to_another_is_told() -> None:
     """It stands behind a message that 421 ends, and has had its second try."""
     rules = [
         Rule("MAIL", "bob", close=True, times=1),
-        Rule("DATA", delay=10, skip=2, times=1),
-        Rule("CONTENT", reply="421 4.3.2 closing", skip=2),
+        Rule("DATA", delay=10, skip=BORNE, times=1),
+        Rule("CONTENT", reply="421 4.3.2 closing", skip=BORNE),
         Rule("CONNECT", delay=60, skip=2),
     ]
     messages: list[Entry] = [(MESSAGE, ALICE, BOB), (MESSAGE, BOB, ALICE)]
     async with SMTPServer(rules=rules) as server, server.client() as client:
-        # Groups and trains are borne: they are not what breaks below.
-        await collect(client, letters(2), connections=1)
+        await collect(client, letters(BORNE), connections=1)
         results = await collect(client, messages, connections=2)
     assert told(results) == ["REFUSED", "NOT_SENT"]
     assert isinstance(results[1].error, ConnectionLost)
@@ -861,11 +865,14 @@ async def test_the_window_narrows_after_trouble() -> None:
             answered += (event.command or "").startswith("BDAT")
         under_way[answered] = max(sent - answered, under_way.get(answered, 0))
 
-    later = Rule("LAST", reply="451 4.3.0 later", skip=20, times=1)
+    later = Rule("LAST", reply="451 4.3.0 later", skip=BORNE + 20, times=1)
     async with SMTPServer(rules=[later, Rule("LAST", delay=1)], eager=True) as server:
         async with server.client(
             pipelining="eager", on_event=count, client_hostname="c.test"
         ) as client:
+            await collect(client, letters(BORNE), connections=1)
+            under_way.clear()
+            sent = answered = 0
             results = await collect(client, letters(60), connections=1, window=8)
     assert told(results).count("ACCEPTED") == 59
     assert max(under_way.values()) == 8

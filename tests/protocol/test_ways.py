@@ -23,13 +23,24 @@ def test_what_saves_most_is_suspected_first() -> None:
     assert ways.suspect(0) == 0
 
 
-def test_what_went_well_once_is_beyond_suspicion() -> None:
+def test_what_went_well_is_beyond_suspicion() -> None:
     ways = Ways(ALL, pytest.fail)
-    ways.proven = GROUPS | EAGER
-    assert ways.suspect(ALL) == CHUNKS
-    assert ways.suspect(GROUPS | EAGER) == 0
+    ways.went_well(GROUPS | CHUNKS)
+    assert ways.proven == GROUPS | CHUNKS
+    assert ways.suspect(GROUPS | CHUNKS) == 0
     ways.give_up(GROUPS)
     assert ways.usable == ALL
+
+
+def test_trains_must_go_well_ten_times() -> None:
+    ways = Ways(ALL | TRAINS, pytest.fail)
+    for _ in range(9):
+        ways.went_well(TRAINS | GROUPS)
+        assert ways.proven == GROUPS
+        assert ways.suspect(TRAINS | GROUPS) == TRAINS
+    ways.went_well(TRAINS)
+    assert ways.proven == TRAINS | GROUPS
+    assert ways.suspect(TRAINS | GROUPS) == 0
 
 
 def test_one_at_a_time_is_the_first_to_try() -> None:

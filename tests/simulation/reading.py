@@ -257,6 +257,9 @@ class Reading:
         before = [sent for sent in self._outstanding if sent.attempt is not attempt]
         others = list(dict.fromkeys(sent.attempt for sent in before))
         attempt.beside = len(others) + 1
+        for one in (*others, attempt) if others else ():
+            if one is not None:
+                one.ways.add("trains")
         # Behind a chunk that may be refused, only RSET leads on (RFC 3030 §2).
         anew = bool(self._outstanding) and self._outstanding[-1].verb == "RSET"
         strangers = [

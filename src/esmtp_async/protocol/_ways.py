@@ -7,6 +7,7 @@ the way that is suspected, and where that goes well the server is spared it for 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -29,6 +30,8 @@ NAMES: Final = {
 }
 #: Those that leave a message in doubt where the server breaks on them.
 RISKY: Final = EAGER | TRAINS
+# How often a way must have gone well. Some servers break on a train now and then.
+_PROOF: Final = {EAGER: 1, TRAINS: 10, CHUNKS: 1, GROUPS: 1}
 
 
 class Ways:
@@ -40,8 +43,9 @@ class Ways:
     def __init__(self, usable: int, given_up: Callable[[str], object]) -> None:
         #: Those that may be used.
         self.usable: int = usable
-        #: Those that went well once: what breaks a message then is something else.
+        #: Those that are not to blame any more: what breaks is something else.
         self.proven: int = 0
+        self._times: Counter[int] = Counter()  # that they went well, so far
         self._given_up = given_up
         self._pioneers: dict[int, object] = {}
 
@@ -58,13 +62,20 @@ class Ways:
         for way in [way for way, one in self._pioneers.items() if one is who]:
             del self._pioneers[way]
 
+    def went_well(self, ways: int) -> None:
+        """Note that a message went so, and all of it was answered."""
+        self._times.update(way for way in NAMES if ways & way)
+        for way, times in self._times.items():
+            if times >= _PROOF[way]:
+                self.proven |= way
+
     def suspect(self, ways: int) -> int:
         """Give the one of them that the server may have broken on; 0 for none."""
         suspects = ways & ~self.proven
         return next((way for way in NAMES if suspects & way), 0)
 
     def give_up(self, ways: int) -> None:
-        """Spare the server what it broke on, and what went well once by no means."""
+        """Spare the server what it broke on, but nothing that is proven."""
         guilty = ways & self.usable & ~self.proven
         self.usable &= ~guilty
         for way, name in NAMES.items():
