@@ -14,7 +14,7 @@ from esmtp_async.protocol._exceptions import NotDelivered, SMTPError, StageTimeo
 from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._series import Place, Series
 from esmtp_async.protocol._transaction import Transaction
-from esmtp_async.protocol._ways import EAGER, GROUPS, TRAINS, Ways
+from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS, TRAINS, Ways
 
 
 class Window:
@@ -143,7 +143,7 @@ class Carrier:
         ways, most = self._common.ways, self._common.window.size
         if not (ways.usable & TRAINS and ways.usable & GROUPS):
             return 1
-        untried = ways.usable & ~ways.proven
+        untried = ways.usable & ~ways.proven & ~CHUNKS  # which disturb no neighbour
         if untried and self._goes_alone(untried):
             return 1
         if untried & TRAINS:
