@@ -68,6 +68,12 @@ class Attempt:
         return [code for code in codes if code >= 400]
 
     @property
+    def is_out_of_step(self) -> bool:
+        """Whether something was refused as unknown, or as out of turn."""
+        codes = {*self.rcpt.values(), self.data, *self.finals}
+        return bool(codes & {500, 502, 503})
+
+    @property
     def settled(self) -> bool:
         """Whether nothing more was to be said."""
         none_left = bool(self.rcpt) and self.rcpt.keys() == set(self.recipients)

@@ -195,6 +195,8 @@ class _Audit:
             later = {path for a in attempts[number + 1 :] for path in a.recipients}
             again = later.intersection(attempt.recipients) - attempt.postponed
             if attempt.settled:
+                if attempt.is_out_of_step:
+                    continue  # the server may have broken on the way that it went
                 if again or (letter.block is not None and attempt.begun):
                     yield "tried again, although all was answered"
             elif attempt.shutdown and not again and "RCPTMAX" in attempt.line.limits:
