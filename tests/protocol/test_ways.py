@@ -148,6 +148,17 @@ def test_chunks_are_out_of_step(
     assert transaction.used == GROUPS
 
 
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_who_is_last_in_a_train_is_not_told_of_it(*, is_followed: bool) -> None:
+    """Once his mail data may come, everything before them was answered."""
+    transaction = Transaction(Envelope.of("a@x.test", "b@x.test"), MailData(MESSAGE))
+    transaction.used = GROUPS | TRAINS
+    assert transaction.suspects == GROUPS | TRAINS
+    transaction.is_followed = is_followed
+    transaction.content_begun = True
+    assert transaction.suspects == (TRAINS if is_followed else 0)
+
+
 @pytest.mark.parametrize("lockstep", [False, True])
 def test_an_eager_flight_is_one_only_in_a_group(*, lockstep: bool) -> None:
     lines = [*ENVELOPE.split("|"), CHUNK.decode().removesuffix("\r\n")]

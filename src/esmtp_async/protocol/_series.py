@@ -99,8 +99,10 @@ class Series:
         session = self._session
         place = Place(self, transaction)
         if self._under_way:
-            for one in (self._under_way[-1].transaction, transaction):
-                one.used |= TRAINS
+            before = self._under_way[-1].transaction
+            before.is_followed = True
+            before.used |= TRAINS
+            transaction.used |= TRAINS
         self._under_way.append(place)
         yield OnBehalfOf(place)
         try:

@@ -34,7 +34,7 @@ from esmtp_async.protocol._outcomes import Outcome, RecipientResult, Stage
 from esmtp_async.protocol._replies import EnhancedStatus, Reply
 from esmtp_async.protocol._session import Session
 from esmtp_async.protocol._verbs import END_OF_MAIL_DATA, STAGES
-from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS
+from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS, TRAINS
 
 # "Too many recipients" is 452, with 4.5.3 if anything. Old servers say 552, which
 # today is for a mailbox over its quota or a message too big (RFC 5321 §4.5.3.1.10).
@@ -101,6 +101,8 @@ class Transaction:
         self.by: str = "DATA"
         #: The ways that it went, by which a server may break.
         self.used: int = 0
+        #: Whether the next envelope may be on its way behind its mail data.
+        self.is_followed: bool = False
         #: Whether anybody was refused, for whatever it was.
         self.has_refusals: bool = False
         # What decided for all: MAIL's refusal, DATA's or a chunk's, a 421.
@@ -211,8 +213,11 @@ class Transaction:
     @property
     def suspects(self) -> int:
         """The ways that the server may break on at this point."""
-        # Behind the envelope all of that was answered, unless the mail data flew too.
-        return self.used & ~GROUPS if self.content_begun else self.used
+        if not self.content_begun:
+            return self.used
+        # All before the mail data was answered, unless they flew with it.
+        answered = GROUPS if self.is_followed else GROUPS | TRAINS
+        return self.used & ~answered
 
     @property
     def out_of_step(self) -> tuple[int, ...]:
