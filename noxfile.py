@@ -12,7 +12,7 @@ import nox
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
-OLDEST = PYTHONS[0]
+NEWEST = PYTHONS[-1]
 ROOT = Path(__file__).parent
 WHEELS = tempfile.TemporaryDirectory(prefix="esmtp-async-wheel-")
 
@@ -26,6 +26,9 @@ FUZZED = [
     *("replies", "conversation", "challenges"),
     *("addresses", "parameters", "servers", "reports"),
 ]
+
+#: What talks to real servers wherever tests run.
+REAL = "interop and not kerberos and not matrix"
 
 PROTOCOL = "src/esmtp_async/protocol/*"
 REST = "src/esmtp_async/*"
@@ -82,9 +85,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run all tests that need nothing but Python; on the oldest one, gate the coverage.
+    """Run all tests that need nothing but Python; on the newest one, gate the coverage.
 
-    With arguments of your own (``nox -s tests-3.11 -- -k pool``) there is no gate.
+    There it takes the least time. With arguments of your own
+    (``nox -s tests-3.11 -- -k pool``) there is no gate.
     """
     install(session, "test")
     apart = "not interop and not mutation and not simulation"
@@ -93,7 +97,7 @@ def tests(session: nox.Session) -> None:
         session.run(*pytest, *session.posargs)
         return
     proof = "tests/protocol/test_product.py"
-    if session.python != OLDEST:
+    if session.python != NEWEST:
         # What is proved of the table is proved whatever the Python.
         session.run(*pytest, f"--ignore={proof}")
         return
@@ -202,16 +206,33 @@ def interop(session: nox.Session) -> None:
     """Talk to the real servers; one that is not installed is a failure."""
     install(session, "test")
     required = {"ESMTP_REQUIRE_INTEROP": "1"}
-    apart = "interop and not kerberos and not matrix"
-    session.run("pytest", "-n", "4", "-m", apart, "tests/interop", env=required)
+    session.run("pytest", "-n", "4", "-m", REAL, "tests/interop", env=required)
+
+
+@nox.session
+def together(session: nox.Session) -> None:
+    """Show what `mutation`, `simulation`, `docs` and `interop` do, in less time.
+
+    They share an environment, and what computes fills the time in which others wait.
+    """
+    install(session, "test")
+    session.run("pytest", "docs", "README.md")
+    everything = f"mutation or simulation or ({REAL})"
+    paths = ("tests/protocol/test_mutation.py", "tests/simulation", "tests/interop")
+    required = {"ESMTP_REQUIRE_INTEROP": "1"}
+    session.run("pytest", "-n", "4", "-m", everything, *paths, env=required)
 
 
 @nox.session
 def matrix(session: nox.Session) -> None:
-    """Talk to the real servers in every way there is; it takes ten minutes."""
+    """Talk to the real servers in every way, and write docs/interop.md.
+
+    It takes ten minutes.
+    """
     install(session, "test")
-    required = {"ESMTP_REQUIRE_INTEROP": "1"}
-    session.run("pytest", "-n", "4", "-m", "matrix", "tests/interop", env=required)
+    written = {"ESMTP_REQUIRE_INTEROP": "1", "ESMTP_WRITE_INTEROP": "1"}
+    everything = "interop and not kerberos"
+    session.run("pytest", "-n", "4", "-m", everything, "tests/interop", env=written)
 
 
 @nox.session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +21,11 @@ class AiosmtpdServer(SpoolServer):
     def failed_logins(self) -> int:
         """Count "authentication failed"."""
         return self.log().count(" authentication failed\n")
+
+    @classmethod
+    def version(cls) -> str:
+        """Ask its metadata."""
+        return metadata.version(cls.NAME)
 
     @classmethod
     def _missing(cls) -> Iterable[str]:

@@ -175,6 +175,11 @@ class DovecotServer(PrivateServer):
         return sum(int(attempts) for attempts in failed)
 
     @classmethod
+    def version(cls) -> str:
+        """Ask it."""
+        return _installed.run([_DOVECOT, "--version"]).split()[0]
+
+    @classmethod
     def _missing(cls) -> Iterable[str]:
         services = [Path("/usr/lib/dovecot", service) for service in _SERVICES]
         return (str(file) for file in (_DOVECOT, *services) if not file.exists())

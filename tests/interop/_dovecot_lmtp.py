@@ -103,6 +103,11 @@ class DovecotLmtpServer(PrivateServer):
         return 0
 
     @classmethod
+    def version(cls) -> str:
+        """Ask it."""
+        return _installed.run([_DOVECOT, "--version"]).split()[0]
+
+    @classmethod
     def _missing(cls) -> Iterable[str]:
         return (str(file) for file in (_DOVECOT, _LMTP) if not file.exists())
 

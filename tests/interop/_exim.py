@@ -161,6 +161,13 @@ class EximServer(PrivateServer):
         return len(re.findall(r" authenticator failed for ", self.log()))
 
     @classmethod
+    def version(cls) -> str:
+        """Read "Exim version 4.96 #2 built ..."."""
+        program = _program()
+        assert program is not None
+        return _installed.run([program, "-C", "/dev/null", "-bV"]).split()[2]
+
+    @classmethod
     def _missing(cls) -> Iterable[str]:
         if _program() is None:
             yield "exim4"

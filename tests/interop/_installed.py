@@ -40,8 +40,8 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def run(command: Sequence[str | Path], given: str = "") -> None:
-    """Run a command to its end, with `given` as its input.
+def run(command: Sequence[str | Path], given: str = "") -> str:
+    """Run a command to its end, with `given` as its input; give what it said.
 
     Raises:
         RuntimeError: it failed; the message holds what it said.
@@ -58,6 +58,7 @@ def run(command: Sequence[str | Path], given: str = "") -> None:
     if done.returncode != 0:
         said = done.stdout + done.stderr
         raise RuntimeError(f"{command[0]}: exit code {done.returncode}\n{said}")
+    return done.stdout
 
 
 def start(

@@ -181,6 +181,11 @@ class PostfixServer(PrivateServer):
         return self._root / "mail/all"
 
     @classmethod
+    def version(cls) -> str:
+        """Ask postconf(1)."""
+        return _installed.run(["/usr/sbin/postconf", "-dh", "mail_version"]).strip()
+
+    @classmethod
     def _missing(cls) -> Iterable[str]:
         for program in (_POSTFIX, _MASTER, _SASLPASSWD):
             if not program.exists():

@@ -100,6 +100,11 @@ class PrivateServer(ABC):
             return f"Only root can start {cls.NAME}."
         return None
 
+    @classmethod
+    @abstractmethod
+    def version(cls) -> str:
+        """Say which version is installed."""
+
     @property
     def ca_pem(self) -> Path:
         """The certificate authority to trust, as a PEM file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -35,6 +36,12 @@ class NodemailerServer(SpoolServer):
     def failed_logins(self) -> int:
         """Count "Authentication failed for", and "Authentication error for"."""
         return len(re.findall(r" Authentication (?:failed|error) for ", self.log()))
+
+    @classmethod
+    def version(cls) -> str:
+        """Read it in the package."""
+        package = _directory() / "node_modules" / cls.NAME / "package.json"
+        return str(json.loads(package.read_text("utf-8"))["version"])
 
     @classmethod
     def _missing(cls) -> Iterable[str]:

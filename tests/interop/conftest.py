@@ -13,6 +13,7 @@ import pytest
 from ._aiosmtpd import AiosmtpdServer
 from ._dovecot import DovecotServer
 from ._exim import EximServer
+from ._page import WAY, Page, Record
 from ._postfix import PostfixServer
 from ._private import PrivateServer
 from ._smtp_server import NodemailerServer
@@ -26,6 +27,9 @@ each_server: Final = pytest.mark.parametrize(
     "server", [pytest.param(kind, id=kind.NAME) for kind in SERVERS], indirect=True
 )
 
+# Names the variable that asks for the page to be written.
+_WRITE: Final = "ESMTP_WRITE_INTEROP"
+
 S = TypeVar("S", bound=PrivateServer)
 
 
@@ -35,6 +39,40 @@ def require(name: str, reason: str | None) -> None:
         if os.environ.get("ESMTP_REQUIRE_INTEROP"):
             pytest.fail(f"a real {name} is required here: {reason}")
         pytest.skip(reason)
+
+
+class Writer:
+    """Gathers what tests tell, wherever they ran, and writes the page at the end."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take a report."""
+        if report.when == "call":
+            self._page.take(report.nodeid, report.user_properties, passed=report.passed)
+
+    def pytest_sessionfinish(self) -> None:
+        """Write the page."""
+        self._page.write()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Write the page where that is asked for, and where all reports come together."""
+    from ._rows import EVERY  # noqa: PLC0415  # which needs what stands here
+
+    if os.environ.get(_WRITE) and not hasattr(config, "workerinput"):
+        page = Page([kind.NAME for kind in EVERY])
+        config.pluginmanager.register(Writer(page))
+
+
+@pytest.fixture(autouse=True)
+def told(request: pytest.FixtureRequest, record_property: Record) -> None:
+    """Tell which way a test talks to its server."""
+    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    if {"server", "pipelining", "security"} <= parameters.keys():
+        way = (parameters["pipelining"], parameters["security"])
+        record_property(WAY, [parameters["server"].NAME, *way])
 
 
 class Running:
