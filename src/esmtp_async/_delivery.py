@@ -240,7 +240,8 @@ class Delivery:
         again = transaction.postponed
         if transaction.has_refusals and (broken := transaction.out_of_step):
             if self._suspect(transaction.used):
-                again = tuple(range(len(asked))) if self._all_or_nothing else broken
+                everybody = tuple(range(len(asked)))
+                again = everybody if self._all_or_nothing else (*again, *broken)
         elif self._without or transaction.used & ~self._ways.proven:
             self._went_well(transaction)
         if self._spent(transaction):

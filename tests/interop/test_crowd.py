@@ -12,19 +12,19 @@ from tests.backends import everywhere
 
 from ._mail import SENDER, as_sent, client, full_message, mailbox, stored
 from ._private import BUSY, REFUSED, PrivateServer
-from ._rows import SOME, parametrized
+from ._rows import ALL, SOME, parametrized
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
 _EVERY: Final = 20  # so many messages, of which one is refused
 _ONE_EACH: Final = [row for row in SOME if row.pipelining == "conformant"]
 _TRAINS: Final = [
-    row for row in SOME if row.kind.TAKES_TRAINS or row.pipelining != "conformant"
+    row for row in ALL if row.kind.TAKES_TRAINS or row.pipelining != "conformant"
 ]
 
 
 @everywhere
-@parametrized(SOME, quick=_ONE_EACH)
+@parametrized(ALL, quick=_ONE_EACH)
 async def test_many_recipients(
     server: PrivateServer, pipelining: str, security: str
 ) -> None:

@@ -17,7 +17,7 @@ from tests.backends import everywhere
 from ._accounts import Accounts
 from ._mail import SENDER, client
 from ._private import PrivateServer
-from ._rows import SOME, parametrized
+from ._rows import ALL, SOME, parametrized
 from .conftest import Running
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
@@ -34,7 +34,7 @@ async def send(sending: SMTPClient, accounts: Accounts, body: bytes = b"") -> No
 
 
 @everywhere
-@parametrized([row for row in SOME if row.kind.TIMES_OUT])
+@parametrized([row for row in ALL if row.kind.TIMES_OUT])
 async def test_an_idle_server_that_hung_up(
     server: PrivateServer, running: Running, pipelining: str, security: str
 ) -> None:
@@ -55,7 +55,7 @@ async def test_an_idle_server_that_hung_up(
 
 
 @everywhere
-@parametrized([row for row in SOME if row.kind.TIMES_OUT])
+@parametrized([row for row in ALL if row.kind.TIMES_OUT])
 async def test_a_batch_that_pauses_for_longer_than_the_server_waits(
     server: PrivateServer, running: Running, pipelining: str, security: str
 ) -> None:
@@ -81,7 +81,7 @@ async def test_a_batch_that_pauses_for_longer_than_the_server_waits(
 
 
 @everywhere
-@parametrized(SOME)
+@parametrized(ALL)
 async def test_a_server_that_is_started_anew_under_a_pool_in_use(
     server: PrivateServer, pipelining: str, security: str
 ) -> None:
@@ -119,7 +119,7 @@ async def test_a_server_that_is_started_anew_under_a_pool_in_use(
 
 
 @everywhere
-@parametrized(SOME, quick=_ONE_EACH)
+@parametrized(ALL, quick=_ONE_EACH)
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.matrix)])
 async def test_messages_that_are_cancelled_in_flight(
     server: PrivateServer, pipelining: str, security: str, seed: int
@@ -153,7 +153,7 @@ async def test_messages_that_are_cancelled_in_flight(
 
 
 @everywhere
-@parametrized(SOME)
+@parametrized(ALL)
 async def test_a_batch_that_is_left_early(
     server: PrivateServer, pipelining: str, security: str
 ) -> None:

@@ -143,7 +143,7 @@ async def test_twenty_megabytes(
 
 
 @everywhere
-@parametrized([row for row in SOME if row.kind.MAX_SIZE])
+@parametrized([row for row in ALL if row.kind.MAX_SIZE])
 async def test_more_than_a_server_takes(
     server: PrivateServer, pipelining: str, security: str
 ) -> None:
