@@ -64,6 +64,7 @@ smtp_accept_queue_per_connection = 0
 
 # Each refused message may cost an RSET; it would hang up after ten.
 smtp_accept_max_nonmail = 1000
+smtp_accept_max = 500
 
 begin acl
 

@@ -26,6 +26,7 @@ _ONE_EACH: Final = [row for row in SOME if row.pipelining == "conformant"]
 _IDLE: Final = 1  # seconds, after which a server hangs up
 _BODIES: Final = (b"short\r\n", b".a line\r\n" * 3000, b"x" * 998 + b"\r\n")
 _SENDERS: Final = 4
+_LIMIT: Final = 15  # seconds
 
 
 async def send(sending: SMTPClient, accounts: Accounts, body: bytes = b"") -> None:
@@ -103,6 +104,7 @@ async def test_a_server_that_is_started_anew_under_a_pool_in_use(
         pipelining=pipelining,
         max_connections=_SENDERS - 1,
         on_event=accounts.note,
+        timeouts=_LIMIT,  # for what nobody of the server before answers any more
     ) as sending:
         async with anyio.create_task_group() as group:
             for number in range(_SENDERS):
