@@ -227,7 +227,7 @@ def together(session: nox.Session) -> None:
 def matrix(session: nox.Session) -> None:
     """Talk to the real servers in every way, and write docs/interop.md.
 
-    It takes a quarter of an hour.
+    It takes half an hour.
     """
     install(session, "test")
     written = {"ESMTP_REQUIRE_INTEROP": "1", "ESMTP_WRITE_INTEROP": "1"}
