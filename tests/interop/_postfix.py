@@ -32,6 +32,9 @@ data_directory = {root}/data
 maillog_file = {root}/mail.log
 maillog_file_prefixes = {root}
 
+# No two messages have the same one, which short ones may.
+enable_long_queue_ids = yes
+
 # Loopback, and no question to any name server.
 inet_interfaces = {host}
 inet_protocols = ipv4
