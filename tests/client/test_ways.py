@@ -37,7 +37,6 @@ from tests.raw import EOF, HANG, offering, script, serving
 from tests.taps import BLOCK, Tap
 
 FULL: Final = ("PIPELINING", "8BITMIME", "SIZE", "CHUNKING")
-LOCKSTEP: Final = ["MAIL", "RCPT", "DATA", "CONTENT"]
 
 
 class Fragile(Tap):

@@ -11,7 +11,6 @@ import json
 import re
 import secrets
 import shutil
-import subprocess
 import time
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable
@@ -23,11 +22,10 @@ from anyio.from_thread import start_blocking_portal
 
 from esmtp_async.testing import DEFAULT_EXTENSIONS, Rule, SMTPServer, StoredMessage
 
-from . import _installed
+from ._dovecot_master import DOVECOT, DovecotMaster
 from ._maildir import Maildirs, trace_fields
-from ._private import BUSY, DOMAIN, REFUSED, PrivateServer
+from ._private import BUSY, DOMAIN, REFUSED
 
-_DOVECOT: Final = Path("/usr/sbin/dovecot")
 _NOBODY: Final = 65534
 _SERVICES: Final = ("submission", "submission-login", "lmtp")
 
@@ -111,7 +109,7 @@ _RULES: Final = (
 )
 
 
-class DovecotServer(PrivateServer):
+class DovecotServer(DovecotMaster):
     """Dovecot's submission service, and LMTP for `mailboxes` at `lmtp_socket`.
 
     Submitted mail is passed on to a model server, and read there.  The user's token
@@ -175,14 +173,9 @@ class DovecotServer(PrivateServer):
         return sum(int(attempts) for attempts in failed)
 
     @classmethod
-    def version(cls) -> str:
-        """Ask it."""
-        return _installed.run([_DOVECOT, "--version"]).split()[0]
-
-    @classmethod
     def _missing(cls) -> Iterable[str]:
         services = [Path("/usr/lib/dovecot", service) for service in _SERVICES]
-        return (str(file) for file in (_DOVECOT, *services) if not file.exists())
+        return (str(file) for file in (DOVECOT, *services) if not file.exists())
 
     def _lay_out(self) -> None:
         portal = self._running.enter_context(start_blocking_portal())
@@ -210,14 +203,6 @@ class DovecotServer(PrivateServer):
             file.write_text(text)
             if file is not configuration:
                 shutil.chown(file, "dovecot")
-
-    def _launch(self) -> subprocess.Popen[bytes]:
-        configuration = self._root / "dovecot.conf"
-        # One that was killed leaves this, and may itself lie unburied.
-        (self._root / "run/master.pid").unlink(missing_ok=True)
-        return _installed.start(
-            [*_installed.LIMITED, _DOVECOT, "-F", "-c", configuration], {}
-        )
 
     def _fill_in(self, template: str) -> str:
         return template.format(

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from . import _installed
+from ._dovecot_master import DOVECOT, DovecotMaster
 from ._maildir import Maildirs
-from ._private import BUSY, DOMAIN, REFUSED, PrivateServer
+from ._private import BUSY, DOMAIN, REFUSED
 
-_DOVECOT: Final = Path("/usr/sbin/dovecot")
 _LMTP: Final = Path("/usr/lib/dovecot/lmtp")
 _CONFIGURATION: Final = """\
 # One private directory.
@@ -74,7 +72,7 @@ _TRACE = re.compile(
 )
 
 
-class DovecotLmtpServer(PrivateServer):
+class DovecotLmtpServer(DovecotMaster):
     """Dovecot's LMTP over TCP: there is no AUTH, each address has a mailbox."""
 
     NAME = "Dovecot LMTP"
@@ -103,13 +101,8 @@ class DovecotLmtpServer(PrivateServer):
         return 0
 
     @classmethod
-    def version(cls) -> str:
-        """Ask it."""
-        return _installed.run([_DOVECOT, "--version"]).split()[0]
-
-    @classmethod
     def _missing(cls) -> Iterable[str]:
-        return (str(file) for file in (_DOVECOT, _LMTP) if not file.exists())
+        return (str(file) for file in (DOVECOT, _LMTP) if not file.exists())
 
     def _lay_out(self) -> None:
         mail = self._root / "mail"
@@ -130,14 +123,6 @@ class DovecotLmtpServer(PrivateServer):
             submission=self.submission_port,
             smtps=self.smtps_port,
             plain=self.plain_port,
-        )
-
-    def _launch(self) -> subprocess.Popen[bytes]:
-        configuration = self._root / "dovecot.conf"
-        # One that was killed leaves this, and may itself lie unburied.
-        (self._root / "run/master.pid").unlink(missing_ok=True)
-        return _installed.start(
-            [*_installed.LIMITED, _DOVECOT, "-F", "-c", configuration], {}
         )
 
     def _under_way(self) -> bool:

@@ -58,3 +58,5 @@ def parametrized(
 
 SOME: Final = [row for kind in EVERY for row in _some(kind)]
 ALL: Final = [row for kind in EVERY for row in _all(kind)]
+#: One of each server.
+ONE_EACH: Final = [row for row in SOME if row.pipelining == "conformant"]

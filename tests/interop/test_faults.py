@@ -17,12 +17,11 @@ from tests.backends import everywhere
 from ._accounts import Accounts
 from ._mail import SENDER, client
 from ._private import PrivateServer
-from ._rows import ALL, SOME, parametrized
+from ._rows import ALL, ONE_EACH, parametrized
 from .conftest import Running
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
-_ONE_EACH: Final = [row for row in SOME if row.pipelining == "conformant"]
 _IDLE: Final = 1  # seconds, after which a server hangs up
 _BODIES: Final = (b"short\r\n", b".a line\r\n" * 3000, b"x" * 998 + b"\r\n")
 _SENDERS: Final = 4
@@ -121,7 +120,7 @@ async def test_a_server_that_is_started_anew_under_a_pool_in_use(
 
 
 @everywhere
-@parametrized(ALL, quick=_ONE_EACH)
+@parametrized(ALL, quick=ONE_EACH)
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.matrix)])
 async def test_messages_that_are_cancelled_in_flight(
     server: PrivateServer, pipelining: str, security: str, seed: int
@@ -181,7 +180,7 @@ async def test_a_batch_that_is_left_early(
 
 
 @everywhere
-@parametrized([row for row in _ONE_EACH if not row.kind.TAKES_TRAINS])
+@parametrized([row for row in ONE_EACH if not row.kind.TAKES_TRAINS])
 async def test_a_batch_to_a_server_that_breaks_down_over_it(
     server: PrivateServer, pipelining: str, security: str
 ) -> None:
