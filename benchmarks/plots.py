@@ -23,6 +23,12 @@ _COLOURS: Final = (
     *("#e5534b", "#6e9a44", "#808890"),
 )
 
+#: How much higher a line may end that cannot be told from another.
+_SAME: Final = 1.06
+
+#: How many names, one below the other, are as high as the picture.
+_LINES: Final = 22
+
 
 def _style() -> AbstractContextManager[None]:
     return rc_context(
@@ -57,19 +63,48 @@ def draw(results: Results, folder: Path) -> None:
 
 
 def _lines(axes: Axes, latency: Mapping[Peer, Curve]) -> None:
-    for (peer, curve), colour in zip(latency.items(), _COLOURS, strict=False):
-        ours = peer in OURS
-        axes.plot(
-            [length * 1000 for length, _ in curve],
-            [seconds * 1000 for _, seconds in curve],
-            label=plain(peer),
+    """Draw the lines, those that lie on each other alike; name them at their ends."""
+    together: list[list[Peer]] = []  # from below
+    for peer in sorted(latency, key=lambda peer: _end(latency[peer])):
+        if together and _end(latency[peer]) <= _SAME * _end(latency[together[-1][0]]):
+            together[-1].append(peer)
+        else:
+            together.append([peer])
+    highest = max(_end(curve) for curve in latency.values()) * 1.08
+    axes.set_ylim(0, highest)
+    free = 0.0  # above the names below
+    for peers, colour in zip(together, _COLOURS, strict=False):
+        for peer in peers:
+            ours = peer in OURS
+            lengths, taken = zip(*latency[peer], strict=True)
+            axes.plot(
+                [length * 1000 for length in lengths],
+                [seconds * 1000 for seconds in taken],
+                color=colour,
+                marker="o",
+                markersize=3,
+                linewidth=2.2 if ours else 1.2,
+                linestyle="-" if ours else "--",
+            )
+        end = latency[peers[0]][-1][0] * 1000, _end(latency[peers[0]])
+        height = len(peers) * highest / _LINES
+        middle = max(end[1], free + height / 2)
+        free = middle + height / 2
+        axes.annotate(
+            "\n".join(plain(peer) for peer in reversed(peers)),
+            end,
+            (end[0] * 1.05, middle),
             color=colour,
-            marker="o",
-            markersize=3,
-            linewidth=2.2 if ours else 1.2,
-            linestyle="-" if ours else "--",
+            fontsize=8,
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6},
         )
-    axes.legend(fontsize=8)
+
+
+def _end(curve: Curve) -> float:
+    """Give where it ends, in milliseconds."""
+    return curve[-1][1] * 1000
 
 
 def _window(axes: Axes, results: Results) -> None:
