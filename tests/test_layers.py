@@ -28,7 +28,7 @@ LAYERS: Final = """
     protocol._session
     protocol._sasl protocol._parameters
     protocol._envelope
-    protocol._needs protocol._ways
+    protocol._needs protocol._ways protocol._ledger
     protocol._scram protocol._authentication
     protocol._exchange
     protocol._transaction
