@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from time import perf_counter
 from typing import Final
 
 from esmtp_async._events import MessageFinished, MessageStarted, TransactionStarted
-from esmtp_async._loops import clock
 from esmtp_async._observer import Observer
 from esmtp_async.protocol._content import MailData
 from esmtp_async.protocol._outcomes import RecipientResult
@@ -30,7 +30,7 @@ class Chronicle:
         self._observe = observe
         self._message_id = message_id
         self._number = next(_numbers)
-        self._begun = clock()
+        self._begun = perf_counter()
         self._transactions = 0
         self._connection: int | None = None
         self._content: MailData | None = None
@@ -69,6 +69,6 @@ class Chronicle:
                 connection=self._connection,
                 transactions=self._transactions,
                 size=size,
-                duration=clock() - self._begun,
+                duration=perf_counter() - self._begun,
             )
         )

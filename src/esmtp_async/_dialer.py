@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from contextlib import suppress
+from time import perf_counter
 from typing import Final
 
 import anyio
@@ -15,7 +16,6 @@ from esmtp_async import _transport
 from esmtp_async._connection import Connection
 from esmtp_async._endpoint import Security, advice
 from esmtp_async._events import ConnectionFailed, ConnectionOpened, ConnectionReady
-from esmtp_async._loops import clock
 from esmtp_async._observer import Observer
 from esmtp_async._progress import Progress
 from esmtp_async._settings import Settings
@@ -95,18 +95,18 @@ class Dialer:
         observe = self._observe
         if not observe.active:
             return await self._reach(progress, mechanisms)
-        begun = clock()
+        begun = perf_counter()
         try:
             connection = await self._reach(progress, mechanisms)
         except BaseException as error:
             failed = progress.connection
             number = None if failed is None else failed.number
-            took = clock() - begun
+            took = perf_counter() - begun
             told = (observe.server, error, took, number, observe.protocol)
             observe(ConnectionFailed(*told))
             raise
         mechanism = connection.mechanism
-        observe(ConnectionReady(connection.number, mechanism, clock() - begun))
+        observe(ConnectionReady(connection.number, mechanism, perf_counter() - begun))
         return connection
 
     async def _reach(

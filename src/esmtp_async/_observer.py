@@ -71,16 +71,17 @@ class Observer:
 
     def __call__(self, event: Event) -> None:
         """Tell an event."""
-        _tell(self._listeners, event)
+        for listener in self._listeners:
+            _tell(listener, event)
 
     def line(self, event: CommandSent | ReplyReceived) -> None:
         """Tell a command or a reply."""
-        _tell(self._line_listeners, event)
+        for listener in self._line_listeners:
+            _tell(listener, event)
 
 
-def _tell(listeners: Sequence[Listener], event: Event) -> None:
-    for listener in listeners:
-        try:
-            listener(event)
-        except Exception:  # noqa: BLE001  # whatever it is, the mail goes on
-            LOG.exception("on_event failed on %s", type(event).__name__)
+def _tell(listener: Listener, event: Event) -> None:
+    try:
+        listener(event)
+    except Exception:  # noqa: BLE001  # whatever it is, the mail goes on
+        LOG.exception("on_event failed on %s", type(event).__name__)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from esmtp_async._events import Event
+from esmtp_async._events import (
+    ConnectionAcquired,
+    ConnectionReleased,
+    Event,
+    TransactionStarted,
+)
 from esmtp_async.protocol._exceptions import InvalidInput
 
 if TYPE_CHECKING:  # where it is missing, the rest works without it
@@ -61,5 +66,11 @@ class OpenTelemetry:
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
-        self._metrics(event)
-        self._spans(event)
+        match event:
+            case ConnectionAcquired() | ConnectionReleased():
+                self._metrics(event)
+            case TransactionStarted():
+                self._spans(event)
+            case _:
+                self._metrics(event)
+                self._spans(event)

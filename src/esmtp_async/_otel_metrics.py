@@ -105,17 +105,16 @@ class Metrics:
 
     def _message_finished(self, event: MessageFinished) -> None:
         """Count a message and its recipients; measure how long it took."""
-        told: dict[str, Value] = {
-            **self._sending.pop(event.message),
-            "smtp.outcome": names.outcome(event),
-        }
+        sending = self._sending.pop(event.message)
+        counts = names.recipients(event)
+        told: dict[str, Value] = {**sending, "smtp.outcome": names.outcome(counts)}
         if event.raised is not None:
             told["error.type"] = names.error_type(event.raised)
         self._duration.record(event.duration, told)
         self._messages.add(1, told)
         if event.size is not None:
             self._size.record(event.size, told)
-        for outcome, count in names.recipients(event).items():
+        for outcome, count in counts.items():
             self._recipients.add(count, {**told, "smtp.outcome": outcome})
 
     def _connection_opened(self, event: ConnectionOpened) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from esmtp_async._events import ConnectionOpened, MessageFinished
 from esmtp_async.protocol._exceptions import SMTPError
-from esmtp_async.protocol._outcomes import ACCEPTED, REFUSED, UNKNOWN
+from esmtp_async.protocol._outcomes import ACCEPTED, Outcome
 from esmtp_async.protocol._replies import Reply
 
 SCHEMA: Final = "https://opentelemetry.io/schemas/1.44.0"
@@ -22,6 +22,8 @@ SCOPE: Final = "esmtp_async"
 #: What an attribute may be.
 Value = str | int | Sequence[str]
 Attributes = Mapping[str, Value]
+
+_OUTCOMES: Final = {outcome: outcome.name.lower() for outcome in Outcome}
 
 # The class of a cancellation depends on the event loop.
 _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled"})
@@ -81,23 +83,22 @@ def error_type(error: BaseException) -> str:
     return "cancelled" if name in _CANCELLATIONS else name
 
 
-def outcome(event: MessageFinished) -> str:
-    """Give what became of a message, in one word."""
-    outcomes = {result.outcome for result in event.recipients}
-    if UNKNOWN in outcomes:
-        return "unknown"
-    if ACCEPTED in outcomes:
-        return "accepted" if len(outcomes) == 1 else "partial"
-    return "refused" if REFUSED in outcomes else "not_sent"
-
-
 def recipients(event: MessageFinished) -> dict[str, int]:
     """Count the recipients by what became of the message for them."""
     counts: dict[str, int] = {}
     for result in event.recipients:
-        name = result.outcome.name.lower()
+        name = _OUTCOMES[result.outcome]
         counts[name] = counts.get(name, 0) + 1
     return counts
+
+
+def outcome(counts: Mapping[str, int]) -> str:
+    """Give what became of a message, in one word, from what `recipients` counted."""
+    if "unknown" in counts:
+        return "unknown"
+    if "accepted" in counts:
+        return "accepted" if len(counts) == 1 else "partial"
+    return "refused" if "refused" in counts else "not_sent"
 
 
 def reply_to(event: MessageFinished) -> Reply | None:

@@ -83,13 +83,11 @@ class Spans:
         span = self._tracer.start_span(
             f"{event.protocol} send",
             kind=SpanKind.CLIENT,
-            attributes={
-                **names.sending(event.server, event.protocol),
-                "smtp.recipients": event.recipients,
-            },
+            attributes=names.sending(event.server, event.protocol),
         )
         if not span.get_span_context().is_valid:
             return  # nobody collects them
+        span.set_attribute("smtp.recipients", event.recipients)
         token = None
         if event.batch_index is None:
             token = context.attach(trace.set_span_in_context(span))
@@ -120,9 +118,10 @@ class Spans:
         if span.is_recording():
             reply = names.reply_to(event)
             span.set_attributes(names.told_by(reply))
-            for outcome, count in names.recipients(event).items():
+            counts = names.recipients(event)
+            for outcome, count in counts.items():
                 span.set_attribute(f"smtp.recipients.{outcome}", count)
-            span.set_attribute("smtp.outcome", names.outcome(event))
+            span.set_attribute("smtp.outcome", names.outcome(counts))
             span.set_attribute("smtp.transactions", event.transactions)
             if event.size is not None:
                 span.set_attribute("messaging.message.body.size", event.size)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from logging import DEBUG
+from time import perf_counter
 from typing import Final
 
 from esmtp_async._connection import Connection
@@ -104,7 +105,7 @@ class Pool:
         # It may be turned on and off at any time; to look for each line costs too much.
         if WIRE.isEnabledFor(DEBUG) is not observe.is_logged:
             observe.turn_log(on=not observe.is_logged)
-        begun = clock() if observe.active else None
+        begun = perf_counter() if observe.active else None
         waiter = _Waiter(fresh=fresh, patient=patient)
         self._waiters.append(waiter)
         pooled = await self._turn(waiter)
@@ -113,7 +114,7 @@ class Pool:
         progress.connection = pooled.connection
         pooled.messages += 1
         if begun is not None:
-            number, waited = pooled.connection.number, clock() - begun
+            number, waited = pooled.connection.number, perf_counter() - begun
             observe(ConnectionAcquired(number, waited, pooled.reused))
         return pooled
 

@@ -2,10 +2,13 @@
 
 A line tells the number of the connection, the server, where the server is in the
 conversation, and what is said. It is made of events, which carry no secret, and no
-octet of a message.
+octet of a message. What the server says within AUTH is left out as well: from SCRAM's
+challenges and its signature passwords can be guessed by who has time (RFC 5802 §9).
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from esmtp_async._events import (
     CommandSent,
@@ -17,8 +20,11 @@ from esmtp_async._events import (
     TransactionStarted,
 )
 from esmtp_async._logs import WIRE
-from esmtp_async.protocol._replies import printable
+from esmtp_async.protocol._replies import Reply, printable
 from esmtp_async.protocol._states import State
+
+#: A challenge (RFC 4954 §4).
+_CHALLENGE: Final = 334
 
 
 class WireLog:
@@ -33,7 +39,7 @@ class WireLog:
             case CommandSent(number, command, state):
                 self._log(number, state, f"C: {command}")
             case ReplyReceived(number, _, reply, state):
-                self._log(number, state, f"S: {reply}")
+                self._log(number, state, f"S: {_shown(reply)}")
             case ConnectionOpened(number, _, tls, address, port):
                 peer = "" if address is None else f" to {printable(address.encode())}"
                 peer += "" if port is None else f" port {port}"
@@ -50,3 +56,10 @@ class WireLog:
     def _log(self, number: int, state: State | None, what: str) -> None:
         where = "-" if state is None else state.name
         WIRE.debug("#%d %s %s %s", number, self._server, where, what)
+
+
+def _shown(reply: Reply) -> str:
+    """Give a reply in one line, of a challenge the length."""
+    if reply.code == _CHALLENGE:
+        return f"{reply.code} <{sum(map(len, reply.lines))} octets>"
+    return str(reply)
