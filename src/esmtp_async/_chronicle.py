@@ -59,7 +59,7 @@ class Chronicle:
         size = None
         if content is not None:
             size = content.read_so_far if content.size is None else content.size
-        self._observe(
+        self._observe.end(
             MessageFinished(
                 self._message_id,
                 results,

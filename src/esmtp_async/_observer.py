@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from logging import DEBUG
 
-from esmtp_async._events import CommandSent, Event, Listener, ReplyReceived
+from esmtp_async._events import (
+    CommandSent,
+    Event,
+    Listener,
+    MessageFinished,
+    ReplyReceived,
+)
 from esmtp_async._logs import LOG, WIRE
 from esmtp_async._wire_log import WireLog
 from esmtp_async.protocol._exceptions import InvalidInput
@@ -72,6 +78,14 @@ class Observer:
     def __call__(self, event: Event) -> None:
         """Tell an event."""
         for listener in self._listeners:
+            _tell(listener, event)
+
+    def end(self, event: MessageFinished) -> None:
+        """Tell of a message's end: first whoever was told last of its beginning.
+
+        So what a listener sets in the caller's context is taken out in turn.
+        """
+        for listener in reversed(self._listeners):
             _tell(listener, event)
 
     def line(self, event: CommandSent | ReplyReceived) -> None:
