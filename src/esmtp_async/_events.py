@@ -207,4 +207,4 @@ Event = (
 
 #: Who is told. One whose attribute `wants_lines` is False is not told of commands and
 #: replies (`CommandSent`, `ReplyReceived`), and they are not made for it.
-Listener = Callable[[Event], None]
+Listener = Callable[[Event], object]
