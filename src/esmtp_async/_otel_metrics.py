@@ -146,8 +146,6 @@ class Metrics:
             return
         if state is not None:
             self._states[connection] = state
-        if before == state:
-            return
         for change, which in ((-1, before), (1, state)):
             if which is not None:
                 self._connections.add(change, {**server, _STATE: which})

@@ -7,7 +7,7 @@ these have one. They know nothing of mail: the others begin with `smtp.`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 from esmtp_async._events import ConnectionOpened, MessageFinished
@@ -19,6 +19,9 @@ SCHEMA: Final = "https://opentelemetry.io/schemas/1.44.0"
 #: The name that tracer and meter go by.
 SCOPE: Final = "esmtp_async"
 
+#: Servers whose attributes are not made anew for each message.
+_KEPT: Final = 256
+
 #: What an attribute may be.
 Value = str | int | Sequence[str]
 Attributes = Mapping[str, Value]
@@ -29,12 +32,9 @@ _OUTCOMES: Final = {outcome: outcome.name.lower() for outcome in Outcome}
 _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled"})
 
 
-@cache
+@lru_cache(_KEPT)
 def server(text: str, protocol: str) -> Attributes:
-    """Give where mail goes, from `host:port` or the path of a socket.
-
-    A process sends to few servers, so they are kept.
-    """
+    """Give where mail goes, from `host:port` or the path of a socket."""
     named: dict[str, Value] = {"network.protocol.name": protocol}
     host, _, port = text.rpartition(":")
     if text.startswith("/") or not port.isdecimal():
@@ -45,7 +45,7 @@ def server(text: str, protocol: str) -> Attributes:
     return named
 
 
-@cache
+@lru_cache(_KEPT)
 def sending(text: str, protocol: str) -> Attributes:
     """Give what all messages to a server have in common."""
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -415,6 +416,24 @@ async def test_lmtp_over_a_stream_that_tells_nothing() -> None:
         assert "network.peer.address" not in attributes(span)
 
 
+@everywhere
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    told = Telemetry()
+    path = tmp_path / "s"
+    async with serving(script(), path=path):
+        url = f"lmtp+unix://{path}"
+        async with SMTPClient(
+            url, client_hostname=NAME, on_event=told.listen
+        ) as client:
+            await send(client)
+    for span in told.spans():
+        shown = attributes(span)
+        assert shown["server.address"] == shown["network.peer.address"] == str(path)
+        assert shown["network.transport"] == "unix"
+        assert "server.port" not in shown
+        assert "network.peer.port" not in shown
+
+
 # What is told of people
 
 
@@ -516,6 +535,19 @@ async def test_connections_are_used_or_idle_or_gone() -> None:
     ]
     assert told.counts("smtp.client.connection.create_time", "error.type") == {None: 1}
     assert told.counts("smtp.client.connection.wait_time", "error.type") == {None: 3}
+
+
+@in_virtual_time
+async def test_a_connection_that_leaves_is_never_idle() -> None:
+    told = Telemetry()
+    async with serving(script(QUIT=HANG)) as server:
+        async with server.client(
+            max_messages_per_connection=1, on_event=told.listen
+        ) as client:
+            await send(client)
+            state = "smtp.client.connection.state"
+            seen = told.counts("smtp.client.connection.count", state)
+    assert seen == {"used": 1}
 
 
 # Where nobody collects it
