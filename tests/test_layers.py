@@ -34,11 +34,13 @@ LAYERS: Final = """
     protocol._transaction
     protocol._series
     protocol
-    _loops
+    _loops _logs
     _timeouts _events _endpoint _attempts _deadline _endings _signing
-    _files
-    _sockets
-    _transport
+    _wire_log
+    _observer
+    _chronicle _files _otel_names
+    _sockets _otel_spans _otel_metrics
+    _transport _otel
     _tls
     _headers _binary _dkim_canonical _dkim_keys _references _report_parts
     _fields
