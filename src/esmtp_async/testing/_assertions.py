@@ -132,7 +132,8 @@ def assert_nothing_sent(inbox: Inbox, *, to: str | None = None) -> None:
     came = [m for m in inbox.messages if to is None or to in m.forward_paths]
     if came:
         whom = "" if to is None else f" to {to}"
-        told = [f"no message was to be sent{whom}, but {_count(len(came))}:"]
+        were = "was" if len(came) == 1 else "were"
+        told = [f"no message was to be sent{whom}, but {_count(len(came))} {were}:"]
         told += [_summary(number, message) for number, message in enumerate(came, 1)]
         raise AssertionError("\n".join(told[: _SHOWN + 1]))
 

@@ -49,8 +49,9 @@ _TEXTS: Final = {
 #: What is said where nobody says otherwise.
 _CODES: Final = {"RCPT": 550, "AUTH": 535}
 
-_REPLY: Final = re.compile(
-    r"[2-5][0-9][0-9]([ -][^\r\n]*)?(\n[2-5][0-9][0-9][^\r\n]*)*"
+# Reply-line, 4yz or 5yz (RFC 5321 §4.2), LF between the lines.
+_REFUSAL: Final = re.compile(
+    r"(?P<code>[45][0-9][0-9])(?:-[^\r\n]*\n(?P=code))*(?: [^\r\n]*)?"
 )
 
 
@@ -73,7 +74,7 @@ class Faulty(ABC):
         times: int | None = None,
         skip: int = 0,
     ) -> Rule:
-        """Refuse something from now on; give the rule that does it.
+        r"""Refuse something from now on; give the rule that does it.
 
         ::
 
@@ -105,7 +106,7 @@ class Faulty(ABC):
         verbs = _verbs(at)
         if reply is None:
             reply = _reply(verbs, code)
-        if not _REPLY.fullmatch(reply) or reply[0] not in "45":
+        if not _REFUSAL.fullmatch(reply):
             raise ValueError(f"{reply!r} is no reply that refuses")
         argument = _argument(at, sender, recipient)
         return self._add(Rule(verbs, argument, reply, times=times, skip=skip))
@@ -135,9 +136,10 @@ class Faulty(ABC):
             at = "mail" if recipient is None else "rcpt"
         verbs = _ANYWHERE if at is None else _verbs(at)
         argument = "" if at is None else _argument(at, sender, recipient)
-        return self._add(
-            Rule(verbs, argument, None, times, skip, delay=seconds, goes_on=True)
+        rule = Rule(
+            verbs, argument, times=times, skip=skip, delay=seconds, goes_on=True
         )
+        return self._add(rule)
 
     def drop(
         self,
@@ -158,17 +160,16 @@ class Faulty(ABC):
         Raises:
             ValueError: as `refuse`.
         """
-        return self._add(
-            Rule(
-                _verbs(at),
-                _argument(at, sender, recipient),
-                None if taken else "451 never said",
-                times,
-                skip,
-                silent=True,
-                drop=True,
-            )
+        rule = Rule(
+            _verbs(at),
+            _argument(at, sender, recipient),
+            None if taken else "451 never said",
+            times=times,
+            skip=skip,
+            silent=True,
+            drop=True,
         )
+        return self._add(rule)
 
     def _add(self, rule: Rule) -> Rule:
         self.rules.append(rule)
@@ -201,14 +202,11 @@ def _argument(at: str, sender: str | None, recipient: str | None) -> str:
         from_ = "" if sender is None else f"^{_path(sender)}"
         to = "" if recipient is None else f".* {_path(recipient)}"
         return from_ + to
-    if recipient is not None and (place != "rcpt" or sender is not None):
-        raise ValueError(
-            'a recipient is known at "rcpt" and, as a sender, at "message"'
-        )
+    known = f"at {place!r}: only at 'mail' (a sender), 'rcpt' (a recipient), 'message'"
+    if recipient is not None and place != "rcpt":
+        raise ValueError(f"a recipient is not known {known}")
     if sender is not None and place != "mail":
-        raise ValueError(
-            'a sender is known at "mail" and, as a recipient, at "message"'
-        )
+        raise ValueError(f"a sender is not known {known}")
     if recipient is not None:
         return f"^TO:{_path(recipient)}"
     return "" if sender is None else f"^FROM:{_path(sender)}"

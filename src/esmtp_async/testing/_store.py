@@ -84,17 +84,17 @@ class StoredMessage:
 
     @property
     def text(self) -> str:
-        """The body as plain text, decoded; empty if there is none."""
+        """The body as plain text, decoded, with LF; empty if there is none."""
         return self._body("plain")
 
     @property
     def html(self) -> str:
-        """The body as HTML, decoded; empty if there is none."""
+        """The body as HTML, decoded, with LF; empty if there is none."""
         return self._body("html")
 
     def _body(self, subtype: Literal["plain", "html"]) -> str:
         part = self.message.get_body(preferencelist=(subtype,))
-        return "" if part is None else str(part.get_content())
+        return "" if part is None else str(part.get_content()).replace("\r\n", "\n")
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -103,11 +103,10 @@ class StoredMessage:
 
 
 def _attachment(part: EmailMessage) -> Attachment:
-    kind = part.get_content_type()
-    decoded = part.get_payload(decode=True)
-    if not isinstance(decoded, bytes):  # a message, or parts of its own
-        decoded = b"".join(inner.as_bytes() for inner in part.iter_parts())
-    return Attachment(part.get_filename(""), kind, decoded)
+    octets = part.get_payload(decode=True)
+    if not isinstance(octets, bytes):  # it is a message, or has parts
+        octets = b"".join(inner.as_bytes() for inner in part.iter_parts())
+    return Attachment(part.get_filename(""), part.get_content_type(), octets)
 
 
 @dataclass

@@ -174,7 +174,7 @@ class ThreadedServer(Faulty):
         """The path of a PEM file with what signed the server's certificate.
 
         Whatever makes its context by Python's defaults trusts it through the
-        environment variable `SSL_CERT_FILE`. The file is there until the server is left.
+        environment variable `SSL_CERT_FILE`. The file lasts as long as the server.
         """
         self._running()
         directory = self._stack.enter_context(TemporaryDirectory(prefix="esmtp-"))
@@ -206,7 +206,7 @@ class ThreadedServer(Faulty):
 
     @property
     def transcript(self) -> list[list[Said]]:
-        """What was said so far on each connection; secrets are shown by their length."""
+        """What was said on each connection; secrets are shown by their length."""
         return [list(said) for said in list(self._server.transcript)]
 
     @property
