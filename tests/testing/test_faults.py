@@ -73,7 +73,7 @@ async def test_a_domain_is_refused() -> None:
 async def test_a_sender_is_refused_also_the_null_one() -> None:
     async with SMTPServer() as server:
         server.refuse(sender=ALICE)
-        with pytest.raises(SenderRefused, match="554 5.7.1 refused"):
+        with pytest.raises(SenderRefused, match=r"554 5\.7\.1 refused"):
             await send(server)
         await send(server, sender="")
         server.refuse(sender="", code=550)

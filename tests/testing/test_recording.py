@@ -1,4 +1,4 @@
-"""Recordings: a conversation is written down, and a client plays along with it again."""
+"""Recordings: what was said is written down, and a client plays along with it."""
 
 from __future__ import annotations
 

@@ -371,16 +371,23 @@ async def test_data_and_chunks_are_taken_whatever_they_are() -> None:
 
 
 @everywhere
-async def test_data_that_do_not_end_and_a_chunk_behind_no_bdat() -> None:
-    with pytest.raises(AssertionError, match="script:1: data ''.* the end"):
-        async with ScriptedServer("C! data") as server:
-            talk = Talk(await server.connect())
-            await talk.send(b"x\r\n")
-            await talk.stream.aclose()
-    with pytest.raises(AssertionError, match="script:2: chunk ''.* not behind BDAT"):
-        async with ScriptedServer("C: NOOP\nC! chunk") as server:
-            talk = Talk(await server.connect())
-            await talk.send(b"NOOP\r\n")
+async def test_data_that_do_not_end() -> None:
+    with pytest.raises(AssertionError, match=r"script:1: data ''.* the end"):
+        await play_octets("C! data", b"x\r\n")
+
+
+@everywhere
+async def test_a_chunk_behind_no_bdat() -> None:
+    with pytest.raises(AssertionError, match=r"script:2: chunk ''.* not behind BDAT"):
+        await play_octets("C: NOOP\nC! chunk", b"NOOP\r\n")
+
+
+async def play_octets(script: str, octets: bytes) -> None:
+    """Say something, and leave."""
+    async with ScriptedServer(script) as server:
+        talk = Talk(await server.connect())
+        await talk.send(octets)
+        await talk.stream.aclose()
 
 
 @everywhere
