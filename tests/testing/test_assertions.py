@@ -54,10 +54,10 @@ def test_what_fits_is_given(box: Box) -> None:
     assert assert_sent(box, to=[BOB]) is box.messages[1]
     assert assert_sent(box, text="Hello Bob,\r\nhow are you?") is box.messages[0]
     assert assert_sent(box, text=re.compile("how are")) is box.messages[0]
-    assert assert_sent(box, headers={"From": "alice@example.com"}, count=2)
-    assert assert_sent(box, headers={"X-Missing": ""}, count=2)
-    assert assert_sent(box, attachments=["a.png"], count=2)
-    assert assert_sent(box, sender="alice@example.com", html="", count=2)
+    assert_sent(box, headers={"From": "alice@example.com"}, count=2)
+    assert_sent(box, headers={"X-Missing": ""}, count=2)
+    assert_sent(box, attachments=["a.png"], count=2)
+    assert_sent(box, sender="alice@example.com", html="", count=2)
     assert assert_sent(box, content=box.messages[1].content) is box.messages[1]
 
 
@@ -168,5 +168,5 @@ def test_nothing_sent(box: Box) -> None:
         "  1. <alice@example.com> to bob@example.com, carol@example.com: 'Welcome'",
         "  2. <alice@example.com> to bob@example.com: 'Later'",
     ]
-    with pytest.raises(AssertionError, match="sent to carol@.*, but 1 message was:"):
+    with pytest.raises(AssertionError, match=r"sent to carol@.*, but 1 message was:"):
         assert_nothing_sent(box, to=CAROL)

@@ -133,7 +133,6 @@ async def test_it_is_the_same_by_bdat() -> None:
     async with SMTPServer(eager=True) as server:
         server.refuse(at="data", code=451, times=1)
         server.refuse(BOB, at="message", code=452, times=1)
-        options = {"sender": ALICE, "recipients": [BOB]}
         async with server.client(pipelining="eager") as client:
             codes = []
             for _ in range(2):
@@ -141,7 +140,7 @@ async def test_it_is_the_same_by_bdat() -> None:
                     await client.send(MESSAGE, sender=ALICE, recipients=[BOB])
                 assert refused.value.reply is not None
                 codes.append(refused.value.reply.code)
-            await client.send(MESSAGE, **options)
+            await client.send(MESSAGE, sender=ALICE, recipients=[BOB])
     assert codes == [451, 452]
     assert [message.via for message in server.messages] == ["BDAT"]
 

@@ -71,31 +71,25 @@ async def converse(client: SMTPClient, letter: bytes) -> list[str]:
 async def test_what_a_client_heard_is_played_again(way: str) -> None:
     options, more = WAYS[way]
     recorder = Recorder()
+    heard = ClientOptions(client_hostname="here.test", on_event=recorder)
+    heard.update(more)
     async with SMTPServer(**options) as server:
         server.refuse(CAROL, "550 5.1.1 gone")
         server.refuse(BOB, "452 4.2.2 full", at="message", skip=1)
-        told = await converse(
-            server.client(client_hostname="here.test", on_event=recorder, **more),
-            LETTER,
-        )
+        told = await converse(server.client(**heard), LETTER)
     assert len(told) == 3
     assert server.violations == []
     for script in (recorder.scripts[0], server.scripts[0]):
         assert SECRET not in script.text
         assert "private" not in script.text
         played = ScriptedServer(Script.parse(script.text))
+        again = ClientOptions(client_hostname="there.test")
+        again.update(more)
         if options.get("users"):
-            more = {**more, "username": "other", "password": "word"}
-            more["allow_plaintext_auth"] = True
+            again |= {"username": "other", "password": "word"}
+            again["allow_plaintext_auth"] = True
         async with played:
-            client = played.client(client_hostname="there.test", **more)
-            if options.get("lmtp"):
-                client = SMTPClient(
-                    "lmtp://mail.example.test:24",
-                    connect=played.connect,
-                    security="plaintext",
-                    client_hostname="there.test",
-                )
+            client = played.client(**again)
             assert await converse(client, OTHER) == told
 
 

@@ -56,20 +56,22 @@ class ScriptedServer(Host):
     def client(self, **options: Unpack[ClientOptions]) -> SMTPClient:
         """Make a client for this server: over TCP if it listens, else in memory.
 
-        Unless `options` say otherwise it protects itself as the first script does, and
-        calls itself `client.example.test`.
+        It speaks LMTP if the first script does. Unless `options` say otherwise it
+        protects itself as that does, and calls itself `client.example.test`.
         """
         defaults = ClientOptions(
             security="plaintext",
             server_hostname=self._hostname,
             client_hostname="client.example.test",
         )
-        actions = [step.action for script in self._scripts[:1] for step in script.steps]
+        steps = [step for script in self._scripts[:1] for step in script.steps]
+        actions = [step.action for step in steps]
         if Action.TLS in actions:
             defaults["security"] = "tls" if actions[0] is Action.TLS else "starttls"
             defaults["ssl_context"] = self.client_context
         defaults.update(options)
-        return self._client("smtp", defaults)
+        lmtp = any(step.text.startswith("LHLO") for step in steps)
+        return self._client("lmtp" if lmtp else "smtp", defaults)
 
     async def _converse(self, wire: Wire, number: int) -> None:
         if number > len(self._scripts):
