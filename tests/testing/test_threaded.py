@@ -126,10 +126,11 @@ async def test_its_url_is_all_that_a_client_needs(
 async def test_client_options_are_for_a_client_of_ones_own() -> None:
     with ThreadedServer(starttls=True, users={"alice": "secret"}) as server:
         options = server.client_options(max_connections=1)
-        assert options["max_connections"] == 1
+        assert options.get("max_connections") == 1
         async with SMTPClient(server.host, server.port, **options) as client:
             await client.send(letter())
-        assert server.client_options(username="x", password="y")["username"] == "x"
+        other = server.client_options(username="x", password="y")
+        assert other.get("username") == "x"
     assert server.messages[0].username == "alice"
 
 
@@ -195,7 +196,7 @@ async def test_a_coroutine_waits_and_lets_others_run(server: ThreadedServer) -> 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(post_later)
         (message,) = await server.await_for(1)
-    assert message.forward_paths == (BOB,)
+        assert message.forward_paths == (BOB,)
     with pytest.raises(TimeoutError, match="1 of 2 messages"):
         await server.await_for(2, timeout=0.01)
 

@@ -6,7 +6,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -40,9 +40,10 @@ class ThreadedServer(Faulty):
 
     It has a thread and an event loop of its own, so that it serves plain functions as
     well as coroutines of asyncio, uvloop and trio, and clients of any make. Everything
-    here may be called from any thread; a coroutine can call it too, for nothing but
-    `wait_for` waits long. The options are those of `SMTPServer`. On leaving, a failure
-    of the server itself is raised.
+    here may be called from any thread; a coroutine can call it too, for nothing waits
+    long but `wait_for`, and `down` for half a second where connections are open. The
+    options are those of `SMTPServer`. On leaving, a failure of the server itself is
+    raised.
     """
 
     #: Where it listens.
@@ -55,6 +56,7 @@ class ThreadedServer(Faulty):
         self._listening: AbstractContextManager[SMTPServer] | None = None
         self._port = 0  # any that is free, at first
         self._stack = ExitStack()
+        self._directory: TemporaryDirectory[str] | None = None  # of `ca_file`
 
     def __repr__(self) -> str:
         """Show where it listens."""
@@ -94,6 +96,9 @@ class ThreadedServer(Faulty):
     def _forget(self) -> None:
         self._portal = None
         self._port = 0
+        if self._directory is not None:
+            self._directory.cleanup()
+            self._directory = None
 
     def _running(self) -> BlockingPortal:
         if self._portal is None:
@@ -169,7 +174,7 @@ class ThreadedServer(Faulty):
         """A TLS context for clients, which trusts this server and no other."""
         return self._server.client_context
 
-    @cached_property
+    @property
     def ca_file(self) -> str:
         """The path of a PEM file with what signed the server's certificate.
 
@@ -177,11 +182,11 @@ class ThreadedServer(Faulty):
         environment variable `SSL_CERT_FILE`. The file lasts as long as the server.
         """
         self._running()
-        directory = self._stack.enter_context(TemporaryDirectory(prefix="esmtp-"))
-        path = Path(directory) / "ca.pem"
-        path.write_bytes(self._server.authority.certificate)
-        self._stack.callback(self.__dict__.pop, "ca_file", None)
-        return str(path)
+        if self._directory is None:
+            self._directory = TemporaryDirectory(prefix="esmtp-async-")
+            certificate = self._server.authority.certificate
+            Path(self._directory.name, "ca.pem").write_bytes(certificate)
+        return str(Path(self._directory.name, "ca.pem"))
 
     @property
     def rules(self) -> list[Rule]:
