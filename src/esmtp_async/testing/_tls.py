@@ -18,9 +18,7 @@ class Authority:
         authority = trustme.CA()
         certificate = authority.issue_cert(hostname, "localhost", "127.0.0.1", "::1")
         #: For the server.
-        self.server_context: ssl.SSLContext = ssl.create_default_context(
-            ssl.Purpose.CLIENT_AUTH
-        )
+        self.server_context: ssl.SSLContext = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(self.server_context)
         #: The server's certificate, as PEM.
         self.server_certificate: str = certificate.cert_chain_pems[0].bytes().decode()
