@@ -308,6 +308,60 @@ async def test_coroutine(smtp_server, smtp_client):
     assert "_assertions.py" not in result.stdout.str()
 
 
+def test_a_failure_shows_what_was_said(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+import smtplib
+
+@pytest.mark.smtp_server(users={"alice": "open sesame"}, auth_needs_tls=False)
+def test_refused(smtp_server):
+    for _ in range(5):
+        with smtplib.SMTP(smtp_server.host, smtp_server.port) as client:
+            client.ehlo("here.test")
+            client.login("alice", "open sesame")
+    smtp_server.refuse("bob@example.com", "550 5.1.1 no such user")
+    with smtplib.SMTP(smtp_server.host, smtp_server.port) as client:
+        client.send_message(letter)
+
+def test_passed(smtp_server):
+    with smtplib.SMTP(smtp_server.host, smtp_server.port) as client:
+        client.send_message(letter)
+""",
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*- smtp_server, connection 4 -*",
+            "C: ehlo here.test",
+            "C: AUTH PLAIN <* octets>",
+            "*- smtp_server, connection 6 -*",
+            "C: rcpt TO:<bob@example.com>",
+            "S: 550 5.1.1 no such user",
+        ]
+    )
+    shown = result.stdout.str()
+    assert "connection 3" not in shown
+    assert shown.count("connection 6") == 1
+    assert "AGFsaWNlAG9wZW4gc2VzYW1l" not in shown
+
+
+def test_a_server_of_ones_own_by_that_name(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+@pytest.fixture
+def smtp_server():
+    return 25
+
+def test_it(smtp_server):
+    assert smtp_server == 26
+""",
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
 def test_the_fixtures_are_told_by_pytest(pytester: pytest.Pytester) -> None:
     pytester.makeini(INI)
     told = pytester.runpytest_subprocess("--fixtures").stdout.str()

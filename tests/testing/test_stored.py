@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from email.message import EmailMessage, MIMEPart
 
-from esmtp_async.testing import Attachment, StoredMessage, StoredRecipient
+from esmtp_async.testing import Attachment, Said, StoredMessage, StoredRecipient
+from esmtp_async.testing._store import lines_of
 
 
 def stored(content: bytes, *paths: str) -> StoredMessage:
@@ -55,3 +56,8 @@ def test_html_alone_is_no_text() -> None:
     part.set_content("<p>x</p>", subtype="html")
     view = stored(part.as_bytes())
     assert (view.text, view.html) == ("", "<p>x</p>\n")
+
+
+def test_a_conversation_can_be_printed() -> None:
+    said = [Said("S", b"250-a\r\n250 \x1b\r\n"), Said("C", b"caf\xe9\r\n")]
+    assert lines_of(said) == ["S: 250-a", r"S: 250 \x1b", r"C: caf\xe9"]

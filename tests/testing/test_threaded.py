@@ -313,3 +313,13 @@ def test_a_failure_of_the_server_itself_is_raised_at_the_end() -> None:
     with pytest.raises(LookupError, match="a mistake"), server:
         with socket.create_connection((server.host, server.port), timeout=5) as raw:
             assert raw.recv(100) == b""
+
+
+def test_tls_without_its_extra_tells_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    with ThreadedServer(starttls=True) as server:
+        post(server)  # it is not needed before
+        with pytest.raises(ModuleNotFoundError, match=r"'esmtp-async\[testing\]'"):
+            _ = server.client_context

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import ndiff
 from typing import Final, NamedTuple, Protocol
 
-from esmtp_async.protocol._replies import printable
-from esmtp_async.testing._store import Said, StoredMessage
+from esmtp_async.testing._store import Said, StoredMessage, lines_of
 
 #: What a text must be: equal to a string, or have in it what a pattern matches.
 Expected = str | re.Pattern[str]
@@ -36,7 +35,7 @@ class _Wanted(NamedTuple):
 
     to: str | Sequence[str] | None
     sender: str | None
-    #: By the name it is told by, and how to get it from a message: see `_texts`.
+    #: By the name it is told by; `_text` gets it from a message.
     texts: Mapping[str, Expected]
     attachments: Sequence[str] | None
     content: bytes | None
@@ -223,9 +222,5 @@ def _conversation(inbox: Inbox) -> list[str]:
     conversations = list(inbox.transcript)
     if not conversations:
         return ["nobody connected"]
-    lines = [
-        f"  {side}: {printable(line)}"
-        for side, octets in conversations[-1]
-        for line in octets.splitlines()
-    ]
+    lines = [f"  {line}" for line in lines_of(conversations[-1])]
     return ["the last conversation ended like this:", *lines[-_SHOWN:]]

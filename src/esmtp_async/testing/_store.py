@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from threading import Condition
 from typing import Literal, NamedTuple
+
+from esmtp_async.protocol._replies import printable
 
 #: Parameters of MAIL or RCPT: keyword in upper case to value, None where it has none.
 Parameters = Mapping[str, str | None]
@@ -20,6 +22,15 @@ class Said(NamedTuple):
     side: Literal["C", "S"]
     #: As sent, except that secrets are shown by their length.
     octets: bytes
+
+
+def lines_of(conversation: Iterable[Said]) -> list[str]:
+    """Tell what was said, a line for each, as it can be printed."""
+    return [
+        f"{side}: {printable(line)}"
+        for side, octets in conversation
+        for line in octets.splitlines()
+    ]
 
 
 class Attachment(NamedTuple):

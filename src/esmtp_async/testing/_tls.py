@@ -12,9 +12,11 @@ class Authority:
     """
 
     def __init__(self, hostname: str) -> None:
-        # An extra of the package; only TLS needs it.
-        import trustme  # noqa: PLC0415
-
+        try:
+            import trustme  # noqa: PLC0415 - an extra; only TLS needs it
+        except ModuleNotFoundError as error:
+            problem = "TLS needs trustme here: pip install 'esmtp-async[testing]'"
+            raise ModuleNotFoundError(problem, name="trustme") from error
         authority = trustme.CA()
         certificate = authority.issue_cert(hostname, "localhost", "127.0.0.1", "::1")
         #: For the server.

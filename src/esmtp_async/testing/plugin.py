@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import pytest
@@ -24,6 +24,10 @@ if TYPE_CHECKING:  # loaded by the fixtures alone
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+#: How much of its conversations is shown of a test that failed.
+_CONNECTIONS = 3
+_LINES = 60
+
 _MARKER = (
     "smtp_server(**options): how the fixture smtp_server is to be: the options of "
     "esmtp_async.testing.SMTPServer, for example starttls=True"
@@ -33,6 +37,30 @@ _MARKER = (
 def pytest_configure(config: pytest.Config) -> None:
     """Tell pytest of the marker."""
     config.addinivalue_line("markers", _MARKER)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a test that failed what was said to its server."""
+    report = yield
+    server = getattr(item, "funcargs", {}).get("smtp_server")
+    if server is not None and report.when == "call" and report.failed:
+        report.sections.extend(_conversations(server))
+    return report
+
+
+def _conversations(server: object) -> Iterator[tuple[str, str]]:
+    """Give what was said last, a section of the report for each connection."""
+    from esmtp_async.testing._store import lines_of  # noqa: PLC0415 - heavy
+    from esmtp_async.testing._threaded import ThreadedServer  # noqa: PLC0415 - heavy
+
+    if isinstance(server, ThreadedServer):
+        numbered = list(enumerate(server.transcript, 1))
+        for number, said in numbered[-_CONNECTIONS:]:
+            title = f"smtp_server, connection {number}"
+            yield title, "\n".join(lines_of(said)[-_LINES:])
 
 
 @pytest.fixture
