@@ -14,9 +14,12 @@ from esmtp_async import (
     ConnectionLost,
     ConnectionOpened,
     RecipientsRefused,
+    Reply,
+    ReplyReceived,
     SMTPClient,
     SMTPError,
 )
+from esmtp_async.protocol import State
 from esmtp_async.testing import (
     Recorder,
     Said,
@@ -163,6 +166,15 @@ async def test_a_connection_that_was_lost_ends_in_eof() -> None:
         async with played.client(pipelining="off") as client:
             with pytest.raises(ConnectionLost):
                 await client.send(LETTER, sender=ALICE, recipients=[BOB])
+
+
+def test_a_connection_that_was_cut_when_all_was_said_just_ends() -> None:
+    recorder = Recorder()
+    recorder(ConnectionOpened(1, "mail.example.test:25", None))
+    greeting = Reply(220, (b"hi",))
+    recorder(ReplyReceived(1, None, greeting, State.GREETED))
+    recorder(ConnectionClosed(1, aborted=True))
+    assert recorder.scripts[0].text == "S: 220 hi\n"
 
 
 @everywhere

@@ -242,6 +242,16 @@ def test_it_comes_back_also_where_the_test_fails(server: ThreadedServer) -> None
     post(server)
 
 
+def test_its_port_may_be_taken_while_it_is_down() -> None:
+    before = threading.active_count()
+    with ThreadedServer() as server, socket.socket() as other:
+        with pytest.raises(OSError, match="in use"), server.down():
+            other.bind((server.host, server.port))
+            other.listen()
+        assert server.open_connections == 0
+    assert threading.active_count() == before
+
+
 def test_reset_makes_it_as_new(server: ThreadedServer) -> None:
     post(server)
     server.refuse(BOB)
