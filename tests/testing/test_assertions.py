@@ -127,9 +127,16 @@ def test_too_many_that_fit_are_told(box: Box) -> None:
     told = failure(box, to=BOB)
     assert told[0] == "1 message should be like that, of 2 that came: 2"
     assert [line.endswith(": fits") for line in told[1:]] == [True, True]
-    assert failure(box, subject="Later", count=2)[0] == (
-        "2 messages should be like that, of 2 that came: 1"
-    )
+
+
+def test_where_too_few_fit_another_one_is_told_at_length(box: Box) -> None:
+    assert failure(box, subject="Later", count=2) == [
+        "2 messages should be like that, of 2 that came: 1",
+        "  1. <alice@example.com> to bob@example.com, carol@example.com: 'Welcome'",
+        "     subject: expected 'Later'",
+        "              found    'Welcome'",
+        "  2. <alice@example.com> to bob@example.com: 'Later': fits",
+    ]
     assert failure(box, subject="Never", count=None)[0].startswith("a message should")
 
 
@@ -154,8 +161,20 @@ def test_where_nothing_came_the_last_conversation_tells_why() -> None:
 def test_a_crowd_is_not_told_whole() -> None:
     box = Box([stored(letter(), BOB)] * 25)
     told = failure(box, subject="x")
-    assert told[-1] == "  and 5 more"
+    assert told[-1] == "  and others, 25 in all"
     assert len(told) == 24
+    box.messages[-1] = stored(letter("Later"), CAROL)
+    told = failure(box, subject="Late", to=CAROL)
+    assert told[-4:-1] == [
+        "  25. <alice@example.com> to carol@example.com: 'Later'",
+        "     subject: expected 'Late'",
+        "              found    'Later'",
+    ]
+
+
+def test_none_is_no_count(box: Box) -> None:
+    with pytest.raises(ValueError, match="assert_nothing_sent"):
+        assert_sent(box, subject="Never", count=0)
 
 
 def test_nothing_sent(box: Box) -> None:

@@ -44,7 +44,7 @@ COROUTINE = """
     assert len(await smtp_server.await_for(2)) == 2
     assert smtp_server.connections == smtp_server.open_connections == 1
 """
-#: That the connection was closed in order, and in time, behind it.
+#: That the connection was closed in order behind it, and the test is what it was.
 CONFTEST = """
 import pytest
 
@@ -55,6 +55,11 @@ def closed(smtp_server):
         said = [octets for side, octets in smtp_server.transcript[0] if side == "C"]
         assert said[-1] == b"QUIT\\r\\n"
         print("closed in order")
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item):
+    yield
+    assert not hasattr(item.obj, "__wrapped__"), "the test is not what it was"
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,24 @@ async def test_both_ends_write_the_same_but_for_what_is_known_of_handshakes() ->
     assert lines[data + 1].startswith("S: 354 ")
     assert lines[data + 2] == "C! data"
     assert lines[data + 3].startswith("S: 250 2.0.0 Ok: queued as ")
+
+
+@everywhere
+async def test_with_lmtp_each_recipient_has_its_reply() -> None:
+    recorder = Recorder()
+    async with SMTPServer(lmtp=True) as server:
+        server.refuse("x@example.com")
+        server.refuse(CAROL, at="message", times=1)
+        async with server.client(on_event=recorder) as client:
+            for recipients in (["x@example.com", BOB, CAROL], [BOB, CAROL], [ALICE]):
+                await client.send(LETTER, sender=ALICE, recipients=recipients)
+    for script in (recorder.scripts[0], server.scripts[0]):
+        groups = re.findall(r"^C! data\n((?:S: .*\n)+)", script.text, re.MULTILINE)
+        codes = [[line[3:6] for line in group.splitlines()] for group in groups]
+        assert codes == [["250", "554"], ["250", "250"], ["250"]]
+    async with ScriptedServer(server.scripts[0]) as played, played.client() as client:
+        for recipients in (["x@example.com", BOB, CAROL], [BOB, CAROL], [ALICE]):
+            await client.send(OTHER, sender=ALICE, recipients=recipients)
 
 
 @everywhere

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import ExitStack
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -89,8 +90,8 @@ def test_the_standard_library_under_tls() -> None:
         ({}, "smtp://127.0.0.1:", ""),
         ({"starttls": True}, "submission://127.0.0.1:", ""),
         (
-            {"implicit_tls": True, "users": {"a@x": "p/w"}},
-            "smtps://a%40x:p%2Fw@127.0.0.1:",
+            {"implicit_tls": True, "users": {"a/x": "p/w"}},
+            "smtps://a%2Fx:p%2Fw@127.0.0.1:",
             "",
         ),
         (
@@ -245,9 +246,12 @@ def test_it_comes_back_also_where_the_test_fails(server: ThreadedServer) -> None
 def test_its_port_may_be_taken_while_it_is_down() -> None:
     before = threading.active_count()
     with ThreadedServer() as server, socket.socket() as other:
-        with pytest.raises(OSError, match="in use"), server.down():
-            other.bind((server.host, server.port))
-            other.listen()
+        down = ExitStack()
+        down.enter_context(server.down())
+        other.bind((server.host, server.port))
+        other.listen()
+        with pytest.raises(OSError, match="in use"):
+            down.close()
         assert server.open_connections == 0
     assert threading.active_count() == before
 

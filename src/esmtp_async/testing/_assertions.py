@@ -96,12 +96,15 @@ def assert_sent(
         headers: header fields by name, decoded; one that is missing is an empty string.
         attachments: the names of all files, in their order.
         content: all octets of the message.
-        count: how many messages must fit; None for one at least.
+        count: how many messages must fit, 1 or more; None for one at least.
 
     Raises:
         AssertionError: telling what came, and how it differs.
+        ValueError: for a `count` of none, which is `assert_nothing_sent`.
     """
     __tracebackhide__ = True  # pytest shows where it was called
+    if count is not None and count < 1:
+        raise ValueError(f"count={count}: for none there is assert_nothing_sent")
     given = {"subject": subject, "text": text, "html": html, **(headers or {})}
     wanted = _Wanted(
         to if to is None or isinstance(to, str) else list(to),
@@ -198,13 +201,17 @@ def _problem(
     told = [f"{wanted} should be like that, of {len(messages)} that came: {fitting}"]
     # The one that was meant is probably the one with the fewest faults.
     by_likeness = sorted(range(len(messages)), key=lambda index: len(wrong[index]))
-    closest = next((index for index in by_likeness if wrong[index]), None)
-    for index, message in enumerate(messages[:_SHOWN]):
-        told.append(_summary(index + 1, message) + ("" if wrong[index] else ": fits"))
-        if index == closest and not fitting:
+    likeliest = next((index for index in by_likeness if wrong[index]), None)
+    if fitting >= (1 if count is None else count):
+        likeliest = None
+    for index, message in enumerate(messages):
+        if index < _SHOWN or index == likeliest:
+            fits = "" if wrong[index] else ": fits"
+            told.append(_summary(index + 1, message) + fits)
+        if index == likeliest:
             told += [f"     {line}" for lines in wrong[index] for line in lines]
     if len(messages) > _SHOWN:
-        told.append(f"  and {len(messages) - _SHOWN} more")
+        told.append(f"  and others, {len(messages)} in all")
     return told
 
 
