@@ -57,7 +57,7 @@ nox.needs_version = ">=2026.10.20"
 nox.options.default_venv_backend = "venv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "tests", "mutation", "docs"]
+nox.options.sessions = ["lint", "tests", "mutation", "docs", "examples"]
 
 
 def install(session: nox.Session, group: str) -> None:
@@ -213,6 +213,13 @@ def docs(session: nox.Session) -> None:
     """Run every code sample of the documentation."""
     install(session, "test")
     run_samples(session)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run the example programs' own test suites, by the plugin and its fixtures."""
+    install(session, "examples")
+    session.run("pytest", "examples")
 
 
 @nox.session

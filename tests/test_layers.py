@@ -60,13 +60,16 @@ LAYERS: Final = """
     .
     testing._pipes testing._answers testing._rules testing._store testing._tls
     testing._script
+    testing._faults testing._recording
     testing._sasl testing._arguments testing._inspection testing._wire
     testing._settings
     testing._hosting testing._dialogue
     testing._authentication testing._transactions testing._contract
     testing._session testing._scripted
     testing._server
+    testing._threaded testing._assertions
     testing
+    testing.plugin
     _conversation
     _demo
     _cli
