@@ -273,8 +273,8 @@ class SMTPClient(Inquirer):
             failure = _too_late(timeout, delivery.stage)
         results = delivery.results(failure)
         told = delivery.conclude(results, failure)
-        raised = None if isinstance(told, Receipt) else told
         if delivery.chronicle is not None:
+            raised = None if isinstance(told, Receipt) else told
             delivery.chronicle.end(results, failure, raised)
         if isinstance(told, Receipt):
             return told
