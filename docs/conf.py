@@ -137,7 +137,9 @@ def entry(match: re.Match[str]) -> str:
     options = []
     if isinstance(value, type):
         kind = "exception" if issubclass(value, BaseException) else "class"
-        options = [":members:", ":undoc-members:", ":show-inheritance:"]
+        options = [":members:", ":undoc-members:"]
+        if any(map(is_public, set(value.__bases__) - {object})):
+            options.append(":show-inheritance:")
         if not all(map(is_public, value.__bases__)):
             options.append(":inherited-members: object")
     elif isinstance(value, FunctionType):
@@ -275,7 +277,7 @@ def public_bases(
     _app: Sphinx, _name: str, _obj: object, _options: object, bases: list[type]
 ) -> None:
     """Name no base class that has no entry."""
-    bases[:] = [base for base in bases if is_public(base)] or [object]
+    bases[:] = [base for base in bases if is_public(base)]
 
 
 def keep_colons(
