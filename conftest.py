@@ -73,11 +73,13 @@ class Page:
     def __init__(self) -> None:
         """Have nothing to undo."""
         self._stack = ExitStack()
+        #: The server of the page that runs.
+        self.server: SMTPServer
 
     def set_up(self, namespace: dict[str, object]) -> None:
         """Start the server; make ``if __name__ == "__main__"`` in a sample true."""
         namespace["__name__"] = "__main__"
-        server = SMTPServer(
+        self.server = server = SMTPServer(
             hostname="smtp.example.com",
             starttls=True,
             users={"alice": "secret"},
