@@ -189,6 +189,7 @@ class XOAuth2(_Bearer):
     Raises `InvalidInput` where user name or token hold what cannot be sent.
     """
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("XOAUTH2",)
     _acknowledgement = b""
 
@@ -207,6 +208,7 @@ class OAuthBearer(_Bearer):
     Raises `InvalidInput` where user name or token hold what cannot be sent.
     """
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("OAUTHBEARER",)
     _acknowledgement = b"\1"  # RFC 7628 §3.2.3
 

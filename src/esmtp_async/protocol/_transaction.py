@@ -80,6 +80,7 @@ class Transaction:
         eager: bool = False,
         chunks: bool = True,
     ) -> None:
+        #: Who it is from and for.
         self.envelope = envelope
         self._content = content
         self._all_or_nothing = all_or_nothing

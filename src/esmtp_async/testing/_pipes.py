@@ -53,7 +53,10 @@ class MemoryStream(ByteStream):
         return self._outgoing.abandoned or self._outgoing.broken
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        """Wait for octets and give at most `max_bytes` of them."""
+        """Wait for octets and give at most `max_bytes` of them.
+
+        Raises `anyio.EndOfStream`, `anyio.ClosedResourceError` or `anyio.BrokenResourceError`.
+        """
         if max_bytes < 1:
             raise ValueError("max_bytes must be positive")
         with self._receiving:
