@@ -10,7 +10,7 @@ certificate for smtp.example.com and a user alice.
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from unittest.mock import patch
@@ -46,12 +46,12 @@ class ReasonedSkipParser(SkipParser):
 
 def _look_up(
     server: SMTPServer,
-    resolve: Callable[..., list[object]],
+    resolve: Callable[..., Sequence[object]],
     host: str | None,
     port: int | None,
     *rest: int,
     **more: int,
-) -> list[object]:
+) -> Sequence[object]:
     """Find the server by its name, for clients that bring sockets of their own."""
     if host == "smtp.example.com":
         host, port = "127.0.0.1", server.port
@@ -63,7 +63,7 @@ def _context(
     make: Callable[[ssl.Purpose], ssl.SSLContext],
     purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH,
 ) -> ssl.SSLContext:
-    """Give whoever would trust the system's authorities one that trusts the server's."""
+    """Give one that trusts the server where another would trust the system's."""
     return trusting if purpose is ssl.Purpose.SERVER_AUTH else make(purpose)
 
 

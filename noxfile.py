@@ -5,6 +5,7 @@ Whatever imports the package imports the built wheel, never the source tree.
 
 import os
 import re
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -29,6 +30,9 @@ FUZZED = [
 
 #: What talks to real servers wherever tests run.
 REAL = "interop and not kerberos and not matrix"
+
+#: The release of mermaid that draws the site's diagrams.
+MERMAID = "11.17.2"
 
 PROTOCOL = "src/esmtp_async/protocol/*"
 REST = "src/esmtp_async/*"
@@ -199,6 +203,28 @@ def docs(session: nox.Session) -> None:
     """Run every code sample of the documentation."""
     install(session, "test")
     session.run("pytest", "docs", "README.md")
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the documentation as a site, in `site/`; a warning is an error.
+
+    What draws the diagrams is brought along, so that the site loads nothing from
+    anywhere else. ``nox -s site -- --quick`` uses the one of before.
+    """
+    install(session, "site")
+    static = ROOT / "docs" / "_static"
+    if not (static / "mermaid.min.js").exists() or "--quick" not in session.posargs:
+        scratch = session.create_tmp()
+        npm = ("npm", "pack", "--silent", "--pack-destination", scratch)
+        session.run(*npm, f"mermaid@{MERMAID}")
+        with tarfile.open(Path(scratch) / f"mermaid-{MERMAID}.tgz") as package:
+            script = package.getmember("package/dist/mermaid.min.js")
+            script.name = "mermaid.min.js"
+            package.extract(script, static, filter="data")
+    strict = ("--fail-on-warning", "--keep-going", "--nitpicky", "--fresh-env")
+    session.run("sphinx-build", "--quiet", *strict, "docs", "site")
+    session.run("python", "-m", "tests.docs.offline", "site")
 
 
 @nox.session

@@ -105,7 +105,9 @@ nitpick_ignore_regex = [
 ]
 
 _log = logging.getLogger(__name__)
-_ENTRY: Final = re.compile(r"^\* `(?P<name>esmtp_async[\w.]*)`(?::.*(?:\n  .*)*)?$", re.M)
+_ENTRY: Final = re.compile(
+    r"^\* `(?P<name>esmtp_async[\w.]*)`(?::.*(?:\n  .*)*)?$", re.MULTILINE
+)
 _COLON: Final = "\ue000"
 _DOTTED: Final = re.compile(r"[A-Za-z_][\w.]*(\(\))?")
 
@@ -157,7 +159,7 @@ def is_public(kind: type) -> bool:
 
 
 def data(name: str, value: object) -> str:
-    """Make an entry of a constant or of a type, by what stands above it in the source."""
+    """Make an entry of a constant or a type, of what stands above it in the source."""
     key = ("", name.rpartition(".")[2])
     analyzers = (
         ModuleAnalyzer.for_module(module)
@@ -253,9 +255,7 @@ def resolve(
     for name in homes(node["reftarget"]):
         if name in domain.objects:
             page = node["refdoc"]
-            return domain.resolve_xref(
-                env, page, app.builder, "obj", name, node, code
-            )
+            return domain.resolve_xref(env, page, app.builder, "obj", name, node, code)
     return code if node["reftype"] == "obj" else None
 
 

@@ -72,7 +72,7 @@ ADVICE: Final[dict[type[SMTPError], Advice]] = {
         "The password or token is wrong, no mechanism fits, or there is no TLS to send "
         "them under.",
         AS_REPLY,
-        "Mend the credentials; do not try again with the same, for that locks accounts.",
+        "Mend the credentials; to try again with the same locks accounts.",
     ),
     SenderRefused: Advice(
         "The reverse-path was refused: not yours, or over a limit.",

@@ -49,6 +49,18 @@ text { font: 11px ui-monospace, "DejaVu Sans Mono", Menlo, monospace; fill: #242
 """
 
 
+HEAD: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+    'width="{width}" height="{height}" role="img">'
+)
+
+TIP: Final = (
+    '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" '
+    'markerHeight="6" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="#8c959f"/>'
+    "</marker></defs>"
+)
+
+
 class Trip(NamedTuple):
     """One flight, and the replies to it."""
 
@@ -123,7 +135,7 @@ def _word(octets: bytes) -> str:
 def _counted(words: Sequence[str]) -> Iterator[str]:
     for word, same in groupby(words):
         number = len(list(same))
-        yield word if number == 1 else f"{word}×{number}"
+        yield word if number == 1 else f"{word}\N{MULTIPLICATION SIGN}{number}"
 
 
 def _lines(words: Sequence[str]) -> list[str]:
@@ -144,15 +156,11 @@ def picture() -> str:
     width = LEFT + TRIP * max(len(said) for _, said in bands) + 24
     height = TOP + BAND * len(bands)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" role="img">',
+        HEAD.format(width=width, height=height),
         "<title>The flights of a message to three recipients</title>",
         f"<style>{STYLE}</style>",
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" '
-        'markerHeight="6" orient="auto"><path d="M0 0 L8 4 L0 8 z" '
-        'fill="#8c959f"/></marker></defs>',
-        f'<rect class="paper" x="0.5" y="0.5" width="{width - 1}" '
-        f'height="{height - 1}" rx="8"/>',
+        TIP,
+        f'<rect class="paper" width="{width}" height="{height}" rx="8"/>',
     ]
     for number, (shape, said) in enumerate(bands):
         parts += _band(TOP + BAND * number, shape, said)

@@ -12,7 +12,9 @@ from .pages import DOCS
 AIOSMTPLIB: Final = DOCS / "migration" / "aiosmtplib.md"
 SMTPLIB: Final = DOCS / "migration" / "smtplib.md"
 
-_SAMPLE: Final = re.compile(r"^(Before|Now):\n\n```python\n(.*?)^```$", re.M | re.S)
+_SAMPLE: Final = re.compile(
+    r"^(Before|Now):\n\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 _CODE: Final = re.compile(r"`([^`]+)`")
 
 

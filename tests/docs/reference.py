@@ -89,9 +89,9 @@ def assigned(node: ast.stmt) -> str:
 
 def assigned_to_self(node: ast.stmt) -> str:
     """Name the attribute that a statement of `__init__` gives, if it is public."""
-    target = node.target if isinstance(node, ast.AnnAssign) else None
+    target: ast.expr | None = node.target if isinstance(node, ast.AnnAssign) else None
     if isinstance(node, ast.Assign) and len(node.targets) == 1:
-        (target,) = node.targets
+        target = node.targets[0]
     if not (isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self"):
         return ""
     return "" if target.attr.startswith("_") else target.attr

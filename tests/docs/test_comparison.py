@@ -1,4 +1,4 @@
-"""The comparison has the figures that the benchmark wrote, and tells of all it names."""
+"""The comparison has the figures that the benchmark wrote."""
 
 from __future__ import annotations
 

@@ -312,16 +312,16 @@ def by_smtplib(port: int, trouble: Trouble) -> None:
 
 
 def by_this(port: int, trouble: Trouble) -> None:
-    options = ClientOptions(timeouts=Timeouts.each(0.2))
+    options = ClientOptions(security="plaintext", timeouts=Timeouts.each(0.2))
     if trouble.login:
-        options.update(username="alice", password="secret", allow_plaintext_auth=True)
+        options["username"], options["password"] = "alice", "secret"
+        options["allow_plaintext_auth"] = True
     anyio.run(
         partial(
             esmtp_async.send,
             message_to(trouble.recipient),
             "127.0.0.1",
             port,
-            security="plaintext",
             **options,
         )
     )

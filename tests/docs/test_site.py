@@ -1,13 +1,14 @@
 """Every page can be reached from the first ones, and no link of any leads nowhere.
 
-The site's own build looks once more, with Sphinx; this is about the pages as a repository
-shows them, and needs nothing.
+The site's own build looks once more, with Sphinx; this is about the pages as a
+repository shows them, and needs nothing.
 """
 
 from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -46,9 +47,7 @@ def anchors(page: Path) -> frozenset[str]:
 def links(page: Path) -> list[str]:
     """Give the links of a page that stay within the repository."""
     return [
-        link
-        for link in _LINK.findall(prose(page))
-        if not re.match(r"[a-z]+:", link)
+        link for link in _LINK.findall(prose(page)) if not re.match(r"[a-z]+:", link)
     ]
 
 
@@ -83,7 +82,7 @@ def test_headings_begin_with_one_title_and_leave_no_level_out(page: Path) -> Non
     levels = [len(marks) for marks, _ in _HEADING.findall(prose(page))]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    for before, level in zip(levels, levels[1:], strict=False):
+    for before, level in pairwise(levels):
         assert level <= before + 1, levels
 
 

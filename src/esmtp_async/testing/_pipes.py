@@ -55,7 +55,8 @@ class MemoryStream(ByteStream):
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Wait for octets and give at most `max_bytes` of them.
 
-        Raises `anyio.EndOfStream`, `anyio.ClosedResourceError` or `anyio.BrokenResourceError`.
+        Raises anyio's `EndOfStream`, `ClosedResourceError` or `BrokenResourceError`;
+        `ValueError` for less than one octet.
         """
         if max_bytes < 1:
             raise ValueError("max_bytes must be positive")
@@ -129,7 +130,11 @@ class MemoryStream(ByteStream):
 
 
 def memory_pipe(capacity: int = CAPACITY) -> tuple[MemoryStream, MemoryStream]:
-    """Make two connected streams; each direction holds at most `capacity` octets."""
+    """Make two connected streams; each direction holds at most `capacity` octets.
+
+    Raises:
+        ValueError: for a capacity below 1.
+    """
     if capacity < 1:
         raise ValueError("a pipe must have room for an octet")
     there, back = _Channel(capacity), _Channel(capacity)
