@@ -55,6 +55,12 @@ python_maximum_signature_line_length = 60
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
+autoclass_content = "both"
+autodoc_type_aliases = {
+    **{name: f"esmtp_async.{name}" for name in ("Event", "Recipients", "Sendable")},
+    "Attributes": "esmtp_async.protocol.Attributes",
+    "Source": "esmtp_async._batch.Source",
+}
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -65,6 +71,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 html_theme_options = {"navigation_with_keys": True}
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
@@ -101,7 +108,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(cryptography|typing|types|typing_extensions|pytest)\..*"),
     (r"py:.*", r"datetime|timedelta|Certificate|\w+PrivateKey|_M"),
     (r"py:.*", r"(.*\.)?(Circumstances|Fields|Known|Never|Owner|Parameters|Peer)"),
-    (r"py:.*", r"(.*\.)?(Listening|Redaction|Results|_Channel)"),
+    (r"py:.*", r"(.*\.)?(Listening|Redaction|Results|Source|_Channel)"),
 ]
 
 _log = logging.getLogger(__name__)
@@ -160,7 +167,8 @@ def is_public(kind: type) -> bool:
 
 def data(name: str, value: object) -> str:
     """Make an entry of a constant or a type, of what stands above it in the source."""
-    key = ("", name.rpartition(".")[2])
+    door, _, name = name.rpartition(".")
+    key = ("", name)
     analyzers = (
         ModuleAnalyzer.for_module(module)
         for module in sorted(sys.modules)
@@ -171,7 +179,8 @@ def data(name: str, value: object) -> str:
     shown = repr(value).replace("pathlib._local.", "pathlib.")
     told = f"   :value: {shown}\n" if isinstance(value, UnionType | tuple) else ""
     text = "\n".join(f"   {line}" for line in lines)
-    return f"```{{eval-rst}}\n.. py:data:: {name}\n{told}\n{text}\n```\n"
+    head = f".. py:data:: {name}\n   :module: {door}\n{told}"
+    return f"```{{eval-rst}}\n{head}\n{text}\n```\n"
 
 
 def read(_app: Sphinx, page: str, source: list[str]) -> None:
@@ -192,8 +201,8 @@ def read(_app: Sphinx, page: str, source: list[str]) -> None:
 
 def name_role(
     _role: str,
-    _raw: str,
-    text: str,
+    raw: str,
+    _text: str,
     _line: int,
     inliner: Inliner,
     _options: object = None,
@@ -201,7 +210,7 @@ def name_role(
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
     """Show what stands in single backticks as code, and as a link if it is a name."""
     env: BuildEnvironment = inliner.document.settings.env
-    text = nodes.unescape(text)
+    text = raw.removeprefix("`").removesuffix("`")  # with its backslashes
     code = nodes.literal(text, text)
     return [reference(text, code, env) if _DOTTED.fullmatch(text) else code], []
 
@@ -273,6 +282,26 @@ def own_names(app: Sphinx, document: nodes.document) -> None:
 # Docstrings, as they are read
 
 
+def know_homes(_app: Sphinx) -> None:
+    """Let autodoc find the comments of what is told under another module's name.
+
+    A door says of its names that they are its own; what stands above a member is in the
+    module that it comes from.
+    """
+    for door in DOORS:
+        for name in dir(import_module(door)):
+            getattr(import_module(door), name)  # which loads what it comes from
+        known = ModuleAnalyzer.for_module(door)
+        known.analyze()
+        for module in sorted(sys.modules):
+            if module.startswith(f"{door}.") and module not in DOORS:
+                home = ModuleAnalyzer.for_module(module)
+                home.analyze()
+                known.attr_docs = home.attr_docs | known.attr_docs
+                known.annotations = home.annotations | known.annotations
+                known.tagorder = home.tagorder | known.tagorder
+
+
 def public_bases(
     _app: Sphinx, _name: str, _obj: object, _options: object, bases: list[type]
 ) -> None:
@@ -283,7 +312,11 @@ def public_bases(
 def keep_colons(
     _app: Sphinx, what: str, _name: str, _obj: object, _opts: object, lines: list[str]
 ) -> None:
-    """Hide colons from napoleon, for which what stands before one would be a type."""
+    """Hide colons from napoleon, for which what stands before one would be a type.
+
+    What Python says by itself of a NamedTuple says nothing.
+    """
+    lines[:] = [line for line in lines if not line.startswith("Create new instance of")]
     if what in {"attribute", "data", "property"}:
         lines[:] = [line.replace(":", _COLON) for line in lines]
 
@@ -334,6 +367,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     """Take part in the build."""
     app.add_role("name", name_role)
     app.add_directive("mermaid", Mermaid)
+    app.connect("builder-inited", know_homes)
     app.connect("source-read", read)
     app.connect("doctree-read", link_names)
     app.connect("doctree-read", own_names)

@@ -135,14 +135,17 @@ ADVICE: Final[dict[type[SMTPError], Advice]] = {
 
 def tree() -> str:
     """Draw the tree of the classes."""
-    lines = ["```mermaid", "flowchart LR"]
-    lines += [
-        f"    {base.__name__} --> {kind.__name__}"
-        for kind in ADVICE
-        for base in kind.__bases__
-        if issubclass(base, SMTPError)
-    ]
-    return "\n".join([*lines, "```"])
+    return "\n".join(["```text", SMTPError.__name__, *_branches(SMTPError, ""), "```"])
+
+
+def _branches(base: type[SMTPError], indent: str) -> Iterator[str]:
+    kinds = [kind for kind in ADVICE if kind.__bases__[0] is base]
+    for kind in kinds:
+        others = [each.__name__ for each in kind.__bases__[1:]]
+        also = f"  (also {', '.join(others)})" if others else ""
+        is_last = kind is kinds[-1]
+        yield f"{indent}{'└── ' if is_last else '├── '}{kind.__name__}{also}"
+        yield from _branches(kind, indent + ("    " if is_last else "│   "))
 
 
 def table() -> str:

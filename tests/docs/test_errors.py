@@ -54,6 +54,14 @@ def test_every_error_has_its_advice() -> None:
     assert all(all(row) for row in ADVICE.values())
 
 
+def test_the_tree_has_them_all() -> None:
+    words = PARTS["tree"]().split()
+    assert [words.count(kind.__name__) for kind in (SMTPError, *ADVICE)] == (
+        [1] * (len(ADVICE) + 1)
+    )
+    assert "ConnectFailed  (also ConnectionError)" in PARTS["tree"]()
+
+
 def test_only_doubt_forbids_to_send_again() -> None:
     rows = PARTS["table"]().splitlines()
     assert [row for row in rows if "**no**" in row] == [
