@@ -56,11 +56,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
 autoclass_content = "both"
-autodoc_type_aliases = {
-    **{name: f"esmtp_async.{name}" for name in ("Event", "Recipients", "Sendable")},
-    "Attributes": "esmtp_async.protocol.Attributes",
-    "Source": "esmtp_async._batch.Source",
-}
+autodoc_type_aliases = {"Source": "Source"}  # told in words, for it is long
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
