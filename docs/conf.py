@@ -5,6 +5,7 @@ beside is made here, while it reads them: the table of contents, the changelog, 
 entries of the reference.
 """
 
+import builtins
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -98,6 +99,15 @@ CONTENTS: Final[dict[str, Sequence[str]]] = {
 
 DOORS: Final = ("esmtp_async", "esmtp_async.protocol", "esmtp_async.testing")
 
+#: What looks like a class of ours in docstrings, and is anyio's, Python's, or a word.
+FOREIGN: Final = {
+    *("BrokenResourceError", "ClosedResourceError", "EndOfStream"),
+    *("EmailMessage", "Message", "Path", "Postmaster"),
+}
+
+#: Words that are names at several doors, or other things as well.
+SHARED: Final = {"Action", "CLOSED", "Content", "Data", "Help"}
+
 #: Types of others, and names of ours that stand in signatures and are not public.
 nitpick_ignore_regex = [
     (r"py:.*", r"(anyio|collections|contextlib|datetime|email|enum|pathlib|ssl)\..*"),
@@ -111,6 +121,7 @@ _log = logging.getLogger(__name__)
 _ENTRY: Final = re.compile(
     r"^\* `(?P<name>esmtp_async[\w.]*)`(?::.*(?:\n  .*)*)?$", re.MULTILINE
 )
+_CLASS: Final = re.compile(r"[A-Z]\w*[a-z]\w*")
 _COLON: Final = "\ue000"
 _DOTTED: Final = re.compile(r"[A-Za-z_][\w.]*(\(\))?")
 
@@ -229,11 +240,11 @@ def reference(text: str, code: nodes.literal, env: BuildEnvironment) -> nodes.No
 
 def link_names(app: Sphinx, document: nodes.document) -> None:
     """Let public names that pages show as code lead to the reference."""
-    public = set(import_module(DOORS[0]).__all__)
+    public = {name for door in DOORS for name in dir(import_module(door))} - SHARED
     for code in list(document.findall(nodes.literal)):
         text = code.astext()
         inside = isinstance(code.parent, nodes.title | nodes.reference)
-        known = text in public and text[0].isupper()
+        known = text in public and text[0].isupper() and not text.startswith("__")
         if known and not inside and not isinstance(code.parent, addnodes.pending_xref):
             code.replace_self(reference(text, code.deepcopy(), app.env))
 
@@ -261,7 +272,16 @@ def resolve(
         if name in domain.objects:
             page = node["refdoc"]
             return domain.resolve_xref(env, page, app.builder, "obj", name, node, code)
-    return code if node["reftype"] == "obj" else None
+    if node["reftype"] != "obj":
+        return None
+    if _CLASS.fullmatch(node["reftarget"]) and not is_foreign(node["reftarget"]):
+        _log.warning("there is no %s", node["reftarget"], location=node)
+    return code
+
+
+def is_foreign(name: str) -> bool:
+    """Tell whether a name that looks like a class is Python's, or a word."""
+    return hasattr(builtins, name) or name in FOREIGN
 
 
 def own_names(app: Sphinx, document: nodes.document) -> None:

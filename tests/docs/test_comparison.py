@@ -32,3 +32,18 @@ def test_a_column_that_is_gone_is_noticed() -> None:
             assert set(columns) <= set(row), part
     with pytest.raises(LookupError):
         measured("weather")
+
+
+def test_what_is_said_in_words_was_measured() -> None:
+    dear = {name: row["measured"] for name, row in measured("idle").items()}
+    theirs = next(float(dear[name]) for name in dear if "aiosmtplib import" in name)
+    ours = next(float(dear[name]) for name in dear if "esmtp_async import" in name)
+    assert theirs < ours / 2, "less than half as dear"
+    cpu = {
+        name: float(figure)
+        for name, row in measured("cpu").items()
+        if (figure := row["CPU, aiosmtplib = 1"])
+    }
+    send = cpu["**esmtp_async** send"]
+    assert cpu["smtplib"] < send, "less CPU than our `send`"
+    assert cpu["smtp-source (C)"] < 0.6 * send, "about half the CPU that it needs"
