@@ -244,7 +244,8 @@ def link_names(app: Sphinx, document: nodes.document) -> None:
     for code in list(document.findall(nodes.literal)):
         text = code.astext()
         inside = isinstance(code.parent, nodes.title | nodes.reference)
-        known = text in public and text[0].isupper() and not text.startswith("__")
+        name, _, _member = text.partition(".")
+        known = name in public and name[0].isupper() and _DOTTED.fullmatch(text)
         if known and not inside and not isinstance(code.parent, addnodes.pending_xref):
             code.replace_self(reference(text, code.deepcopy(), app.env))
 

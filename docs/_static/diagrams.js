@@ -9,6 +9,24 @@
     const theme = document.body.dataset.theme;
     return theme === "dark" || (theme !== "light" && prefersDark.matches);
   };
+  // What is too wide for the page is shown whole; a click, or Enter, shows it as it is.
+  const fit = (place) => {
+    const drawing = place.querySelector("svg");
+    const natural = drawing.viewBox.baseVal.width;
+    if (natural <= place.clientWidth) {
+      return;
+    }
+    drawing.style.width = "100%";
+    place.classList.remove("is-large");
+    place.tabIndex = 0;
+    place.title = "Click to enlarge";
+    place.classList.add("is-wide");
+    place.onclick = () => {
+      const large = place.classList.toggle("is-large");
+      drawing.style.width = large ? `${natural * 0.8}px` : "100%";
+    };
+    place.onkeydown = (event) => event.key === "Enter" && place.onclick();
+  };
   let drawn = null;
   let round = 0;
   const draw = async () => {
@@ -27,6 +45,7 @@
     for (const [index, { place, source }] of blocks.entries()) {
       const { svg } = await mermaid.render(`diagram-${round}-${index}`, source);
       place.innerHTML = svg;
+      fit(place);
       place.classList.add("is-drawn");
     }
     document.documentElement.dataset.diagrams = String(blocks.length);
