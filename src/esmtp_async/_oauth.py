@@ -133,6 +133,7 @@ class _Bearer(ABC):
     _acknowledgement: bytes
 
     def __init__(self, username: str, token: str | Secret | TokenSource) -> None:
+        #: Who we are.
         self.username = username
         try:
             _check_username(username)

@@ -167,6 +167,7 @@ class Credentials:
     """A user name and a password, checked; the base of what says them."""
 
     def __init__(self, username: str, password: str | Secret) -> None:
+        #: Who we are.
         self.username = username
         self._password = password if isinstance(password, Secret) else Secret(password)
         del password  # from here on no traceback with variables shows it
