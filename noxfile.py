@@ -214,8 +214,8 @@ def site(session: nox.Session) -> None:
     """
     install(session, "site")
     static = ROOT / "docs" / "_static"
+    scratch = session.create_tmp()
     if not (static / "mermaid.min.js").exists() or "--quick" not in session.posargs:
-        scratch = session.create_tmp()
         npm = ("npm", "pack", "--silent", "--pack-destination", scratch)
         session.run(*npm, f"mermaid@{MERMAID}")
         with tarfile.open(Path(scratch) / f"mermaid-{MERMAID}.tgz") as package:
@@ -223,7 +223,8 @@ def site(session: nox.Session) -> None:
             script.name = "mermaid.min.js"
             package.extract(script, static, filter="data")
     strict = ("--fail-on-warning", "--keep-going", "--nitpicky", "--fresh-env")
-    session.run("sphinx-build", "--quiet", *strict, "docs", "site")
+    aside = f"--doctree-dir={scratch}/doctrees"
+    session.run("sphinx-build", "--quiet", *strict, aside, "docs", "site")
     session.run("python", "-m", "tests.docs.offline", "site")
 
 
