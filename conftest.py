@@ -8,9 +8,11 @@ certificate for smtp.example.com and a user alice.
 """
 
 import re
+import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from unittest.mock import patch
 
 import anyio
@@ -42,17 +44,42 @@ class ReasonedSkipParser(SkipParser):
             yield region
 
 
+def _look_up(
+    server: SMTPServer,
+    resolve: Callable[..., Sequence[object]],
+    host: str | None,
+    port: int | None,
+    *rest: int,
+    **more: int,
+) -> Sequence[object]:
+    """Find the server by its name, for clients that bring sockets of their own."""
+    if host == "smtp.example.com":
+        host, port = "127.0.0.1", server.port
+    return resolve(host, port, *rest, **more)
+
+
+def _context(
+    trusting: ssl.SSLContext,
+    make: Callable[[ssl.Purpose], ssl.SSLContext],
+    purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH,
+) -> ssl.SSLContext:
+    """Give one that trusts the server where another would trust the system's."""
+    return trusting if purpose is ssl.Purpose.SERVER_AUTH else make(purpose)
+
+
 class Page:
     """What the samples of a page run in."""
 
     def __init__(self) -> None:
         """Have nothing to undo."""
         self._stack = ExitStack()
+        #: The server of the page that runs.
+        self.server: SMTPServer
 
     def set_up(self, namespace: dict[str, object]) -> None:
         """Start the server; make ``if __name__ == "__main__"`` in a sample true."""
         namespace["__name__"] = "__main__"
-        server = SMTPServer(
+        self.server = server = SMTPServer(
             hostname="smtp.example.com",
             starttls=True,
             users={"alice": "secret"},
@@ -64,10 +91,12 @@ class Page:
         async def dial(*_: object) -> anyio.abc.SocketStream:
             return await anyio.connect_tcp("127.0.0.1", server.port or 0)
 
-        context = server.client_context
+        context = partial(_context, server.client_context, ssl.create_default_context)
+        look_up = partial(_look_up, server, socket.getaddrinfo)
         for owner, name, stand_in in (
             (_transport, "dial", dial),
-            (ssl, "create_default_context", lambda: context),
+            (ssl, "create_default_context", context),
+            (socket, "getaddrinfo", look_up),
         ):
             self._stack.enter_context(patch.object(owner, name, stand_in))
 

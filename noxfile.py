@@ -5,6 +5,7 @@ Whatever imports the package imports the built wheel, never the source tree.
 
 import os
 import re
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -33,6 +34,9 @@ APART = {
     "simulation": ("simulation", "tests/simulation"),
     "interop": ("(interop and not kerberos and not matrix)", "tests/interop"),
 }
+
+#: The release of mermaid that draws the site's diagrams.
+MERMAID = "11.17.2"
 
 PROTOCOL = "src/esmtp_async/protocol/*"
 REST = "src/esmtp_async/*"
@@ -220,6 +224,29 @@ def examples(session: nox.Session) -> None:
     """Run the example programs' own test suites, by the plugin and its fixtures."""
     install(session, "examples")
     session.run("pytest", "examples")
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the documentation as a site, in `site/`; a warning is an error.
+
+    What draws the diagrams is brought along, so that the site loads nothing from
+    anywhere else. ``nox -s site -- --quick`` uses the one of before.
+    """
+    install(session, "site")
+    static = ROOT / "docs" / "_static"
+    scratch = session.create_tmp()
+    if not (static / "mermaid.min.js").exists() or "--quick" not in session.posargs:
+        npm = ("npm", "pack", "--silent", "--pack-destination", scratch)
+        session.run(*npm, f"mermaid@{MERMAID}")
+        with tarfile.open(Path(scratch) / f"mermaid-{MERMAID}.tgz") as package:
+            script = package.getmember("package/dist/mermaid.min.js")
+            script.name = "mermaid.min.js"
+            package.extract(script, static, filter="data")
+    strict = ("--fail-on-warning", "--keep-going", "--nitpicky", "--fresh-env")
+    aside = f"--doctree-dir={scratch}/doctrees"
+    session.run("sphinx-build", "--quiet", *strict, aside, "docs", "site")
+    session.run("python", "-m", "tests.docs.offline", "site")
 
 
 @nox.session

@@ -173,7 +173,10 @@ class SMTPClient(Inquirer):
 
     @classmethod
     def from_url(cls, url: str, **options: Unpack[ClientOptions]) -> Self:
-        """Make a client from a URL; options in its query win over the others."""
+        """Make a client from a URL; options in its query win over the others.
+
+        Raises `InvalidInput`.
+        """
         try:
             check_type("url", url, str)
             if "://" not in url:

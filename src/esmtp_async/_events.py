@@ -73,13 +73,16 @@ class ConnectionOpened(NamedTuple):
 class TLSStarted(NamedTuple):
     """The handshake after STARTTLS succeeded."""
 
+    #: Counts the connections of this process.
     connection: int
+    #: The version of TLS, for example `TLSv1.3`.
     tls: str
 
 
 class CommandSent(NamedTuple):
     """A command is about to be written."""
 
+    #: Counts the connections of this process.
     connection: int
     #: The line as it may be shown; secrets and mail data are told by length.
     command: str
@@ -90,10 +93,13 @@ class CommandSent(NamedTuple):
 class ReplyReceived(NamedTuple):
     """A reply came, and led to a state."""
 
+    #: Counts the connections of this process.
     connection: int
     #: What it answers, as in `CommandSent`; None: nobody asked.
     command: str | None
+    #: What the server said; secrets in it are `<redacted>`.
     reply: Reply
+    #: Where the server is now.
     state: State
 
 
@@ -144,6 +150,7 @@ class ConnectionReleased(NamedTuple):
 class ConnectionClosed(NamedTuple):
     """A connection is gone."""
 
+    #: Counts the connections of this process.
     connection: int
     #: Whether it was cut off, not closed in order.
     aborted: bool
@@ -155,7 +162,9 @@ class MessageFinished(NamedTuple):
     Not of one that could not be made ready, or was given up before it was.
     """
 
+    #: The Message-ID, where the message has one.
     message_id: str | None
+    #: What became of each recipient, in the order given.
     recipients: tuple[RecipientResult, ...]
     #: What ended the attempt, if a failure did.
     error: BaseException | None

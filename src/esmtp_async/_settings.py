@@ -47,25 +47,49 @@ class Pipelining(StrEnum):
 class ClientOptions(TypedDict, total=False):
     """The keyword arguments of `SMTPClient`."""
 
+    #: When TLS is used: `"tls"`, `"starttls"`, `"opportunistic"`, `"plaintext"`; None:
+    #: by port and host (RFC 8314 §3.3).
     security: Security | str | None
+    #: What is trusted, and our own certificate; None: the system's authorities.
     ssl_context: ssl.SSLContext | None
+    #: The name for SNI and in the certificate; None: the host.
     server_hostname: str | None
+    #: Who we are, with `password`.
     username: str | None
+    #: Kept as a `Secret`.
     password: str | None
+    #: The mechanisms, instead of `username` and `password`, in their order (RFC 4954).
     auth: Mechanism | Sequence[Mechanism] | None
+    #: Whether credentials may go out without TLS; False unless given.
     allow_plaintext_auth: bool
+    #: What EHLO says, a domain or an address literal; None: what this machine calls
+    #: itself (RFC 5321 §4.1.1.1).
     client_hostname: str | None
+    #: The address to connect from; None: the system chooses.
     local_address: str | None
+    #: Makes the byte stream of a connection, in the place of TCP.
     connect: Connect | None
+    #: Limits for the stages; a number is seconds for each but the final reply (RFC 5321
+    #: §4.5.3.2).
     timeouts: Timeouts | float | None
+    #: Of the pool, at least 1; 10 unless given.
     max_connections: int
+    #: After so many a connection is closed; 100 unless given, None: never.
     max_messages_per_connection: int | None
+    #: Seconds that a connection may lie idle; 45 unless given.
     max_idle: float
+    #: Seconds that a connection is used for; None: for ever.
     max_age: float | None
+    #: How many messages go in how much time, over the whole client.
     rate_limit: RateLimit | None
+    #: Attributes of the client that a gateway speaks for (Postfix's XCLIENT).
     xclient: Attributes | None
+    #: What signs each message.
     sign: Signer | Sequence[Signer] | None
+    #: How much is sent before replies are read: `"off"`, `"conformant"` unless given,
+    #: `"eager"` (RFC 2920, RFC 3030).
     pipelining: Pipelining | str
+    #: Called with every `Event`, or several that are; what one raises is logged.
     on_event: Listener | Sequence[Listener] | None
 
 
