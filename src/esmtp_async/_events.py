@@ -106,6 +106,7 @@ class ReplyReceived(NamedTuple):
 class ConnectionReady(NamedTuple):
     """A session is ready for mail: greeting, EHLO, TLS and AUTH went well."""
 
+    #: As in `ConnectionOpened`.
     connection: int
     #: The SASL mechanism that we authenticated by, for example `SCRAM-SHA-256`; None:
     #: we did not.
@@ -132,6 +133,7 @@ class ConnectionFailed(NamedTuple):
 class ConnectionAcquired(NamedTuple):
     """Somebody has a connection of the pool, for a message or several."""
 
+    #: As in `ConnectionOpened`.
     connection: int
     #: How long it was waited for; to open it is part of that.
     waited: float
@@ -142,6 +144,7 @@ class ConnectionAcquired(NamedTuple):
 class ConnectionReleased(NamedTuple):
     """A connection came back to the pool."""
 
+    #: As in `ConnectionOpened`.
     connection: int
     #: Whether it lies idle now, for the next one; else it goes.
     kept: bool
