@@ -92,6 +92,7 @@ def test_the_client_is_made_as_the_contract_says() -> None:
                 *("security", "ssl_context", "server_hostname", "username"),
                 *("password", "auth", "client_hostname", "local_address", "connect"),
                 *("timeouts", "max_age", "rate_limit", "xclient", "sign", "on_event"),
+                "proxy",
             ]
         ),
         "allow_plaintext_auth": False,

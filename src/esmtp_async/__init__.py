@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from esmtp_async._pace import RateLimit as RateLimit
     from esmtp_async._plan import Plan as Plan
     from esmtp_async._plan import Problem as Problem
+    from esmtp_async._proxy import through_proxy as through_proxy
     from esmtp_async._receipts import Receipt as Receipt
     from esmtp_async._receipts import SendResult as SendResult
     from esmtp_async._reports import Action as Action
@@ -180,6 +181,7 @@ __all__ = [
     "send",
     "smime_encrypt",
     "smime_sign",
+    "through_proxy",
 ]
 
 # The modules that the names are taken from.
@@ -223,6 +225,7 @@ _APART = {
     "compose": "_compose",
     "smime_encrypt": "_smime",
     "smime_sign": "_smime",
+    "through_proxy": "_proxy",
 }
 
 if not TYPE_CHECKING:  # where types are checked, only what is imported exists
