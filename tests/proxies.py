@@ -97,7 +97,9 @@ class RelayingProxy:
         self._note(host, await reader.receive_exactly(2))
         return b"\5\0\0\1\x7f\0\0\1\0\0"
 
-    async def _socks4a(self, reader: BufferedByteReceiveStream, _: ByteStream) -> bytes:
+    async def _socks4a(
+        self, reader: BufferedByteReceiveStream, _near: ByteStream
+    ) -> bytes:
         port = (await reader.receive_exactly(3))[1:]
         address = await reader.receive_exactly(4)
         username = (await reader.receive_until(b"\0", 256)).decode()
@@ -108,7 +110,9 @@ class RelayingProxy:
         self._note(host, port)
         return b"\0\x5a" + bytes(6)
 
-    async def _http(self, reader: BufferedByteReceiveStream, _: ByteStream) -> bytes:
+    async def _http(
+        self, reader: BufferedByteReceiveStream, _near: ByteStream
+    ) -> bytes:
         head = await reader.receive_until(b"\r\n\r\n", _LONGEST_HEAD)
         request, *fields = head.decode().split("\r\n")
         named = dict(field.split(": ", 1) for field in fields)

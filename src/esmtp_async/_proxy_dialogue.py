@@ -35,8 +35,8 @@ _KINDS: Final = {
 # It tried in vain, or may try again. The rest is a matter of rules.
 _SOCKS_FOR_NOW: Final = frozenset({1, 3, 4, 5, 6, 0x5B})
 _HTTP_FOR_NOW: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-# HTTP's, and those of SOCKS4, which asks an identd who we are.
-_WHO_ARE_YOU: Final = frozenset({407, 0x5C, 0x5D})
+# Those of HTTP (of which tinyproxy says 401) and of SOCKS4, which asks an identd.
+_WHO_ARE_YOU: Final = frozenset({401, 407, 0x5C, 0x5D})
 # Of these python-socks tells no code.
 _NOT_LET_IN: Final = frozenset(
     {

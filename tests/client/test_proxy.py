@@ -185,6 +185,7 @@ FAILURES: Final[list[tuple[str, tuple[bytes | Act, ...], str, bool]]] = [
     ("socks4a", (b"\4\x5a" + bytes(6),), _LANGUAGE, False),
     ("socks4a", (b"\0\x5a",), _END, True),
     ("http", (b"HTTP/1.1 407 Who?\r\n\r\n",), _LOGIN, False),
+    ("http", (b"HTTP/1.0 401 Unauthorized\r\n\r\n",), _LOGIN, False),
     ("http", (b"HTTP/1.1 403 Forbidden\r\n\r\n",), _RULES, False),
     ("http", (b"HTTP/1.0 405 No CONNECT\r\n\r\n",), _RULES, False),
     ("http", (b"HTTP/1.1 204 Nothing\r\n\r\n",), _RULES, False),
@@ -340,22 +341,59 @@ async def test_asyncios_own_cancellation_closes_it_too() -> None:
     assert_discreet("socks5", given_away(info.value))
 
 
-@pytest.mark.parametrize("kind", ["socks5", "socks4a", "http"])
-@given(script=st.lists(st.binary(max_size=40), max_size=4))
+@pytest.mark.parametrize(
+    ("kind", "before"),
+    [
+        ("socks5", ()),
+        ("socks5", (b"\5\2",)),
+        ("socks5", LET_IN),
+        ("socks4a", ()),
+        ("http", ()),
+    ],
+)
+@given(
+    said=st.binary(max_size=40)
+    | st.binary(max_size=30).map(b"\5\0\0".__add__)
+    | st.binary(max_size=30).map(b"HTTP/1.1 ".__add__)
+)
 def test_whatever_a_proxy_says_is_a_connection_or_connect_failed(
-    kind: str, script: list[bytes]
+    kind: str, before: tuple[bytes, ...], said: bytes
 ) -> None:
     async def scenario() -> None:
-        async with ScriptedProxy(*script).listen() as proxy:
-            with anyio.move_on_after(0.2):
-                try:
-                    stream = await through_proxy(url(kind, proxy.port), HOST, 587)()
-                except ConnectFailed as error:
-                    assert_discreet(kind, given_away(error))
-                else:
-                    await stream.aclose()
+        async with ScriptedProxy(*before, said).listen() as proxy:
+            try:
+                stream = await through_proxy(url(kind, proxy.port), HOST, 587)()
+            except ConnectFailed as error:
+                assert_discreet(kind, given_away(error))
+            else:
+                await stream.aclose()
 
     anyio.run(scenario)
+
+
+@everywhere
+async def test_T11_clients_of_other_proxies_share_no_connection() -> None:
+    users = {USER: PASSWORD, "eve": "other"}
+    async with SMTPServer().listen() as server:
+        assert server.port is not None
+        one = RelayingProxy(server.port, users=users)
+        two = RelayingProxy(server.port)
+        address = f"127.0.0.1:{server.port}"
+        async with one.listen(), two.listen():
+            for proxy in (
+                None,
+                url("socks5", one.port),
+                url("http", one.port),
+                f"socks5://eve:other@127.0.0.1:{one.port}",
+                url("socks5", two.port, named=False),
+            ):
+                async with SMTPClient(
+                    address, security="plaintext", proxy=proxy
+                ) as client:
+                    await send(client)
+        assert server.connections == 5
+        assert one.credentials == [(USER, PASSWORD)] * 2 + [("eve", "other")]
+        assert len(two.asked) == 1
 
 
 @everywhere
