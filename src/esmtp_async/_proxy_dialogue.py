@@ -17,7 +17,6 @@ from python_socks.async_.anyio.v2 import Proxy
 # What a proxy gives that others are reached through: there is no other name for it.
 from python_socks.async_.anyio.v2._stream import AnyioSocketStream
 
-from esmtp_async import _transport
 from esmtp_async._proxy_refusal import Reason, Refusal
 from esmtp_async._transport import STREAM_ERRORS, reasons_of
 
@@ -68,7 +67,7 @@ class _Line(AnyioSocketStream):
             return b""
 
     async def close(self) -> None:
-        await _transport.abort(self._line)
+        """Leave that to whose stream it is."""
 
 
 class _HeadLine(_Line):
