@@ -74,13 +74,14 @@ def install(session: nox.Session, group: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, format and types; every public name is typed."""
+    """Style, format and types; every public name is typed, and so that it helps."""
     install(session, "dev")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("pyright")
     session.run("pyright", "--verifytypes", "esmtp_async", "--ignoreexternal")
+    session.run("python", "-m", "tests.typing")
 
 
 @nox.session(python=PYTHONS)
