@@ -101,6 +101,9 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._scram import ScramSHA256 as ScramSHA256
     from esmtp_async.protocol._scram import ScramSHA512 as ScramSHA512
 
+    #: The version that is installed, for example `0.1.0`.
+    __version__: str
+
 __all__ = [
     "Action",
     "Anonymous",
@@ -232,6 +235,10 @@ if not TYPE_CHECKING:  # where types are checked, only what is imported exists
 
     def __getattr__(name: str) -> object:
         """Load what stands behind the door: all that sending needs, or another."""
+        if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415
+
+            return version("esmtp-async")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         for home in (_APART[name],) if name in _APART else _HOMES:
