@@ -160,7 +160,8 @@ def lowest(session: nox.Session) -> None:
     """Run the tests with the oldest version of everything that pyproject.toml allows.
 
     The state machine needs none of it. Where one extra allows an older version than
-    another one does, its own tests are run with that too.
+    another one does, its own tests are run with that too. ``nox -s lowest -- -k proxy``
+    takes arguments of your own.
     """
     install(session, "test")
     extras = sorted(PYPROJECT["project"]["optional-dependencies"].keys() - COMPILED)
@@ -168,7 +169,8 @@ def lowest(session: nox.Session) -> None:
     session.install(f"{wheel_of(session)}[{','.join(extras)}]", *pins)
     session.run("python", "-c", PROOF_OF_VERSIONS, *pins)
     apart = "not interop and not mutation and not simulation"
-    session.run("pytest", "-n", "4", "-m", apart, "--ignore=tests/protocol", "tests")
+    everything = ("-n", "4", "-m", apart, "--ignore=tests/protocol", "tests")
+    session.run("pytest", *(session.posargs or everything))
     for extra, tests_of_it in OLDER.items():
         session.install(f"{wheel_of(session)}[{extra}]", *oldest(extra))
         session.run("pytest", "-n", "4", *tests_of_it)
