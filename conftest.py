@@ -4,7 +4,8 @@ A page is one namespace; each ```` ```python ```` block in it is a program that 
 to its end. A block is left out only by the comment ``<!-- skip: next "reason" -->``.
 
 Whatever server a sample names, a model server on loopback stands in for it, with a
-certificate for smtp.example.com and a user alice.
+certificate for smtp.example.com and a user alice. A proxy that leads there stands in
+for whatever listens on the ports of proxies.
 """
 
 import re
@@ -23,7 +24,11 @@ from sybil.integration.pytest import SybilItem
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 from esmtp_async import _transport
+from esmtp_async._endpoint import Endpoint
 from esmtp_async.testing import SMTPServer
+
+#: Where a sample expects a proxy.
+PROXIES = (1080, 3128)
 
 
 class ReasonedSkipParser(SkipParser):
@@ -78,6 +83,9 @@ class Page:
 
     def set_up(self, namespace: dict[str, object]) -> None:
         """Start the server; make ``if __name__ == "__main__"`` in a sample true."""
+        # What the tests import must not be there before they are looked at.
+        from tests.proxies import RelayingProxy  # noqa: PLC0415
+
         namespace["__name__"] = "__main__"
         self.server = server = SMTPServer(
             hostname="smtp.example.com",
@@ -88,8 +96,12 @@ class Page:
         portal = self._stack.enter_context(start_blocking_portal())
         self._stack.enter_context(portal.wrap_async_context_manager(server.listen()))
 
-        async def dial(*_: object) -> anyio.abc.SocketStream:
-            return await anyio.connect_tcp("127.0.0.1", server.port or 0)
+        proxy = RelayingProxy(server.port or 0, users={"alice": "secret"})
+        self._stack.enter_context(portal.wrap_async_context_manager(proxy.listen()))
+
+        async def dial(endpoint: Endpoint, *_: object) -> anyio.abc.SocketStream:
+            port = proxy.port if endpoint.port in PROXIES else server.port
+            return await anyio.connect_tcp("127.0.0.1", port or 0)
 
         context = partial(_context, server.client_context, ssl.create_default_context)
         look_up = partial(_look_up, server, socket.getaddrinfo)
