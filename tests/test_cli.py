@@ -278,9 +278,9 @@ def test_an_interrupt_while_the_password_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("interrupted", "arguments"),
     [
-        ("esmtp_async._cli.Path.read_bytes", ["send", "message.eml"]),
-        ("esmtp_async._cli.anyio.run", ["demo"]),
-        ("esmtp_async._cli.anyio.run", ["send", "--from", ALICE, "--text", "x"]),
+        ("pathlib.Path.read_bytes", ["send", "message.eml"]),
+        ("anyio.run", ["demo"]),
+        ("anyio.run", ["send", "--from", ALICE, "--text", "x"]),
     ],
 )
 def test_an_interrupt_before_anything_is_sent(

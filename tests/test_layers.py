@@ -67,6 +67,9 @@ LAYERS: Final = """
     testing
     _conversation
     _demo
+    _cli._exits _cli._output
+    _cli._commands _cli._compose _cli._server
+    _cli._demo _cli._send
     _cli
     __main__
 """
