@@ -23,7 +23,7 @@ from anyio.abc import TaskGroup
 
 from esmtp_async._carrier import Carrier, Carriers
 from esmtp_async._delivery import Delivery
-from esmtp_async._desk import Desk, Finished, Job
+from esmtp_async._desk import Begin, Desk, Finished, Job
 from esmtp_async._messages import Outgoing, Recipients, Sendable, prepare
 from esmtp_async._options import NO_OPTIONS, SendOptions
 from esmtp_async._pace import Pace
@@ -87,6 +87,7 @@ class Batch:
         ordered: bool,
         options: SendOptions = NO_OPTIONS,
         signers: Signers = (),
+        begin: Begin | None = None,
     ) -> None:
         under_way = connections * (window if ways.usable & EAGER else _TWO)
         self._source = source
@@ -94,7 +95,8 @@ class Batch:
         self._ways = ways
         self._options = options
         self._signers = signers
-        self._desk = Desk(finished, 2 * under_way + _AHEAD, ordered=ordered)
+        room = 2 * under_way + _AHEAD
+        self._desk = Desk(finished, room, ordered=ordered, begin=begin)
         self._carriers = Carriers(self._desk, pool, ways, window, connections)
         self._started = 0
         self._tasks: TaskGroup

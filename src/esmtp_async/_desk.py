@@ -13,10 +13,13 @@ from esmtp_async.protocol._events import Owner
 from esmtp_async.protocol._exceptions import SMTPError
 from esmtp_async.protocol._outcomes import RecipientResult
 
-#: Tells what became of a message: its Message-ID, its recipients, what ended it.
+#: Tells what became of a message: its Message-ID, its recipients, what ended it, and
+#: which one it was.
 Finished = Callable[
-    [str | None, tuple[RecipientResult, ...], BaseException | None], object
+    [str | None, tuple[RecipientResult, ...], BaseException | None, int], object
 ]
+#: Is told of a message that is about to go out: which one, and for whom.
+Begin = Callable[[int, tuple[str, ...]], object]
 
 
 class Job(NamedTuple):
@@ -36,8 +39,16 @@ class Desk:
     are never more than `room`.
     """
 
-    def __init__(self, finished: Finished, room: int, *, ordered: bool) -> None:
+    def __init__(
+        self,
+        finished: Finished,
+        room: int,
+        *,
+        ordered: bool,
+        begin: Begin | None = None,
+    ) -> None:
         self._finished = finished
+        self._begin = begin
         self._room = room
         self._ordered = ordered
         self._waiting: deque[Job] = deque()
@@ -89,6 +100,18 @@ class Desk:
         """Give the message that waits longest."""
         return self._waiting.popleft()
 
+    def may_begin(self, job: Job) -> bool:
+        """Say that a message is about to go out; if nobody may hear that, none does."""
+        if self._begin is None:
+            return True
+        try:
+            self._begin(job.number, job.delivery.addresses)
+        except Exception as error:  # noqa: BLE001  # the caller's own
+            self.give_back([job])
+            self.close(error)
+            return False
+        return True
+
     def give_back(self, jobs: list[Job]) -> None:
         """Let messages wait that have their turn first."""
         if jobs:
@@ -101,7 +124,7 @@ class Desk:
         """Post what became of a message whose commands were `owner`'s."""
         delivery = job.delivery
         results = delivery.results(cause, owner)
-        self._finished(delivery.message_id, results, cause)
+        self._finished(delivery.message_id, results, cause, job.number)
         told = delivery.conclude(results, cause)
         result = SendResult(job.number, job.message, told)
         self.post(result)
@@ -149,7 +172,8 @@ class Desk:
     def tell(self, job: Job, cause: BaseException, owner: Owner | None = None) -> None:
         """Tell what is known of a message that is given up: it has no result."""
         delivery = job.delivery
-        self._finished(delivery.message_id, delivery.results(None, owner), cause)
+        results = delivery.results(None, owner)
+        self._finished(delivery.message_id, results, cause, job.number)
         self._put_away(delivery)
 
     def _put_away(self, delivery: Delivery) -> None:

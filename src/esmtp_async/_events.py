@@ -71,6 +71,8 @@ class MessageFinished(NamedTuple):
     recipients: tuple[RecipientResult, ...]
     #: What ended the attempt, if a failure did.
     error: BaseException | None
+    #: Which one of those of `send_many`, counted from 0; None for `send`.
+    index: int | None = None
 
 
 class WayGivenUp(NamedTuple):
