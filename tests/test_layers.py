@@ -67,9 +67,13 @@ LAYERS: Final = """
     testing
     _conversation
     _demo
-    _cli._exits _cli._output
-    _cli._commands _cli._compose _cli._server
-    _cli._demo _cli._send
+    _cli._exits _cli._output _cli._mbox _cli._mechanisms _cli._passwords
+    _cli._commands _cli._completion _cli._compose _cli._profiles
+    _cli._server _cli._sources _cli._standing _cli._tally
+    _cli._bar _cli._journal _cli._letters
+    _cli._progress _cli._rehearsal
+    _cli._mailing
+    _cli._bulk _cli._demo _cli._send
     _cli
     __main__
 """

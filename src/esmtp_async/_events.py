@@ -71,8 +71,8 @@ class MessageFinished(NamedTuple):
     recipients: tuple[RecipientResult, ...]
     #: What ended the attempt, if a failure did.
     error: BaseException | None
-    #: Which one of those of `send_many`, counted from 0; None for `send`.
-    index: int | None = None
+    #: Which one of `send_many`'s, as `SendResult.index` has it; None for `send`.
+    number: int | None = None
 
 
 class WayGivenUp(NamedTuple):

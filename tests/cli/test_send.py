@@ -144,7 +144,8 @@ def test_a_refusal_is_exit_code_1(server: SMTPServer) -> None:
         (("send", "--username", "alice", "-"), b"there is no password"),
         (("send", "--ca-file", "no such file", "-"), b"--ca-file 'no such file'"),
         (("send", "--ca-file", __file__, "-"), b"cannot be used: "),
-        (("send", "--server", "smtp://a:b@127.0.0.1", "--sender", "c", "-"), b"sender"),
+        (("send", "--server", "smtp://a:b@127.0.0.1", "-"), b"holds a password"),
+        (("send", "--sender", "c", "-"), b"sender: 'c' is not one mailbox"),
     ],
 )
 def test_nonsense_is_exit_code_2(arguments: tuple[str, ...], said: bytes) -> None:
