@@ -35,7 +35,7 @@ LAYERS: Final = """
     protocol._series
     protocol
     _loops
-    _timeouts _events _endpoint _attempts _deadline _endings _signing
+    _certificates _timeouts _events _endpoint _attempts _deadline _endings _signing
     _files
     _sockets
     _transport
@@ -69,11 +69,11 @@ LAYERS: Final = """
     _demo
     _cli._exits _cli._output _cli._mbox _cli._mechanisms _cli._passwords
     _cli._commands _cli._completion _cli._compose _cli._profiles
-    _cli._server _cli._sources _cli._standing _cli._tally
-    _cli._bar _cli._journal _cli._letters
-    _cli._progress _cli._rehearsal
+    _cli._findings _cli._server _cli._sources _cli._standing _cli._tally
+    _cli._bar _cli._journal _cli._letters _cli._would
+    _cli._progress _cli._rehearsal _cli._report
     _cli._mailing
-    _cli._bulk _cli._demo _cli._send
+    _cli._bulk _cli._demo _cli._probe _cli._send
     _cli
     __main__
 """
