@@ -38,10 +38,11 @@ def certificate_of(records: ssl.SSLObject | None) -> Certificate | None:
     details = None if records is None else records.getpeercert()
     if not details:
         return None
+    alternatives = _pairs(details.get("subjectAltName"))
     return Certificate(
         subject=_distinguished(details.get("subject")),
         issuer=_distinguished(details.get("issuer")),
-        names=tuple(value for _, value in _pairs(details.get("subjectAltName"))),
+        names=tuple(dict.fromkeys(value for _, value in alternatives)),
         not_before=_time(details.get("notBefore")),
         not_after=_time(details.get("notAfter")),
     )

@@ -48,6 +48,7 @@ def bar(total: int) -> Iterator[_Bar]:
         TaskProgressColumn(),
         TextColumn("{task.fields[tally]}"),
         TextColumn("{task.fields[rate]}"),
+        TextColumn("ETA"),
         TimeRemainingColumn(),
         console=Console(stderr=True, highlight=False),
     ) as progress:

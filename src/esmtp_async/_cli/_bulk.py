@@ -37,6 +37,13 @@ _DESCRIPTION: Final = (
     "Without, each outcome is a line of JSON on standard output, unless that is a "
     "terminal."
 )
+_GO_ON: Final = "the same command sends what is left"
+_NO_LOG: Final = "with --log the same command could send what is left"
+_EXITS: Final = (
+    "Exit codes, the worst first: 4 of some messages it is unknown whether they were "
+    "taken, 1 somebody was refused, 2 the command line or a message makes no sense, 3 "
+    "somebody was not sent to, 0 everybody was accepted. What the log has counts, too."
+)
 _EXAMPLES: Final = (
     "esmtp bulk --server smtp.example.com --username alice --log news.jsonl news/",
     "esmtp bulk --profile work --rate 100/60 --log sent.jsonl archive.mbox",
@@ -52,6 +59,7 @@ def add_to(commands: Commands) -> None:
         _DESCRIPTION,
         arguments="SOURCE ...",
         examples=_EXAMPLES,
+        exits=_EXITS,
     )
     parser.set_defaults(run=_run)
     add = parser.add_argument
@@ -173,7 +181,7 @@ def _send(
             mailing.stopped = True
     if failure is not None:
         complain(f"the account cannot be kept, and nothing further was sent: {failure}")
-    _sum_up(tally, kept=journal is not None)
+    _sum_up(mailing, tally, kept=journal is not None)
     outcomes = {outcome for outcome, count in tally.outcomes.items() if count}
     if mailing.stopped or failure is not None:
         outcomes.add(Outcome.NOT_SENT)
@@ -190,15 +198,18 @@ async def _mail(mailing: Mailing, where: Service, options: argparse.Namespace) -
         )
 
 
-def _sum_up(tally: Tally, *, kept: bool) -> None:
+def _sum_up(mailing: Mailing, tally: Tally, *, kept: bool) -> None:
+    what = "message" if tally.messages == 1 else "messages"
     complain(
-        f"{tally.messages:,} messages in {tally.seconds:,.1f} s "
+        f"{tally.messages:,} {what} in {tally.seconds:,.1f} s "
         f"({tally.rate:,.1f}/s): {tally}"
     )
     if tally.skipped:
         complain(f"{tally.skipped:,} messages were left as the log has them")
-    if tally.outcomes[Outcome.NOT_SENT] and kept:
-        complain("the same command sends what is left")
+    if mailing.stopped:
+        complain("interrupted; " + (_GO_ON if kept else _NO_LOG))
+    elif tally.outcomes[Outcome.NOT_SENT]:
+        complain(_GO_ON if kept else _NO_LOG)
     if tally.outcomes[Outcome.UNKNOWN]:
         complain(
             "of those unknown somebody may have the message: look, before "

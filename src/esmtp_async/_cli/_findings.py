@@ -86,9 +86,9 @@ class Findings:
             in_clear = _IN_CLEAR.intersection(before.auth)
             if in_clear and (self.tls is not None or "STARTTLS" in before):
                 names = " and ".join(sorted(in_clear))
-                yield f"AUTH {names} is offered in clear text, before STARTTLS"
+                yield f"before STARTTLS, in clear text, AUTH offers {names}"
             elif in_clear:
-                yield "AUTH is offered in clear text, and TLS is not"
+                yield "AUTH is offered, and TLS is not: passwords go in clear text"
             elif "STARTTLS" not in before:
                 yield "TLS is not offered: all mail goes in clear text"
         if self.under_tls is not None and "STARTTLS" in self.under_tls:

@@ -61,7 +61,8 @@ def _doings(findings: Findings, would: Would) -> Iterator[str]:
     trips = len(would.flights)
     took = "" if findings.round_trip is None else _took(trips * findings.round_trip)
     yield from _row(
-        "  a message", f"{would.shape}, by {would.by}, {trips} round trips{took}"
+        "  a message",
+        f"{would.shape}, by {would.by}, {trips} round trip{'s'[trips == 1 :]}{took}",
     )
     for number, flight in enumerate(would.flights, 1):
         yield from _row(f"  {number}", *flight)
