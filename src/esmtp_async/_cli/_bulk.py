@@ -20,7 +20,7 @@ from esmtp_async._cli._output import complain, tell
 from esmtp_async._cli._progress import shown
 from esmtp_async._cli._rehearsal import DUE, rehearse
 from esmtp_async._cli._server import Service, add_server, service
-from esmtp_async._cli._sources import File, read, survey
+from esmtp_async._cli._sources import File, place, read, survey
 from esmtp_async._cli._standing import Standings
 from esmtp_async._cli._tally import Tally
 from esmtp_async._client import SMTPClient
@@ -246,8 +246,10 @@ def _say_nothing(_line: Line) -> None:
 
 
 def _say_for_people(line: Line) -> None:
-    place = "" if line["offset"] is None else f":{line['offset']}"
+    where = place(str(line["path"]), line["offset"])
     if line["outcome"] != DUE:
-        tell(f"{line['path']}{place}: {line['error']}")
+        tell(f"{where}: {line['error']}")
         return
-    tell(f"{line['path']}{place}: {line['sender']} -> {line['recipients']}")
+    recipients = line["recipients"]
+    names = ", ".join(map(str, recipients)) if isinstance(recipients, list) else ""
+    tell(f"{where}: {line['sender'] or '<>'} -> {names} ({line['size']:,} octets)")

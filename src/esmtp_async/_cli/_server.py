@@ -15,7 +15,7 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from esmtp_async._cli._mechanisms import MECHANISMS
 from esmtp_async._cli._passwords import asked_for, from_command
@@ -34,6 +34,10 @@ from esmtp_async.protocol._sasl import Secret
 _T = TypeVar("_T")
 
 _OPTIONS: Final = "the command line"
+_READABLE: Final = (
+    "others can read what stands on a command line; ESMTP_PASSWORD and "
+    "--password-command are for that"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,21 @@ class Service:
     server: str
     port: int | None
     options: ClientOptions
+
+
+class _NoPassword(argparse.Action):
+    """Refuses a password, and does not show it, as what is no option would be."""
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        _namespace: argparse.Namespace,
+        _values: object,
+        _option_string: str | None = None,
+    ) -> NoReturn:
+        """Refuse it; raises `InvalidInput`."""
+        msg = f"a password is not given so; {_READABLE}"
+        raise InvalidInput(msg)
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +102,7 @@ def add_account(group: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
         ),
     )
     add("--auth", choices=list(MECHANISMS), help="the mechanism to use")
+    add("--password", action=_NoPassword, help=argparse.SUPPRESS)
 
 
 def service(options: argparse.Namespace, *, anonymous: bool = False) -> Service:
@@ -130,11 +150,7 @@ def _accounts(options: argparse.Namespace) -> Iterator[Account]:
 def _of_options(options: argparse.Namespace) -> Account:
     server: str | None = options.server
     if server is not None and has_password(server):
-        msg = (
-            "the URL of the server holds a password, which others can read on a "
-            "command line; ESMTP_SERVER, ESMTP_PASSWORD and --password-command are "
-            "for that"
-        )
+        msg = f"the URL of the server holds a password; {_READABLE}"
         raise InvalidInput(msg)
     return Account(
         where=_OPTIONS,

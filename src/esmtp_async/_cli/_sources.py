@@ -15,6 +15,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from esmtp_async._cli import _mbox
 from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._replies import printable
 
 _PIECE: Final = 512 * 1024
 _DIGEST: Final = 16
@@ -47,13 +48,18 @@ class Found(NamedTuple):
 
     def __str__(self) -> str:
         """Name it for people."""
-        place = "" if self.offset is None else f":{self.offset}"
-        return f"{self.path}{place}"
+        return place(str(self.path), self.offset)
 
     def close(self) -> None:
         """Close the file, if there is one."""
         if not isinstance(self.content, (bytes, Path)):
             self.content.close()
+
+
+def place(path: str, offset: object) -> str:
+    """Name a place in a file in a way that can always be printed."""
+    shown = printable(os.fsencode(path))
+    return shown if offset is None else f"{shown}:{offset}"
 
 
 def survey(paths: Iterable[Path]) -> list[File]:
