@@ -121,11 +121,11 @@ def opened(path: Path, standings: Standings) -> Iterator[Journal]:
     try:
         _lock(descriptor, path)
         journal = Journal(descriptor)
-        if os.fstat(descriptor).st_size == 0:
+        ending = read(path, standings)
+        _mend(descriptor, ending)
+        if ending.end == 0:
             journal.write(_HEADER)
             _keep_name(path)
-        else:
-            _mend(descriptor, read(path, standings))
         yield journal
     finally:
         os.close(descriptor)
@@ -177,14 +177,20 @@ def read(path: Path, standings: Standings) -> Ending:
             try:
                 _learn(octets, number, standings)
             except (ValueError, KeyError, TypeError, AttributeError):
-                if not octets.endswith(b"\n"):
-                    break  # its writer was ended in the middle of it
+                if _is_cut_off(octets, number):
+                    break
                 what = "is no log of esmtp bulk: line"
                 msg = f"{path} {what} {number} is none of its lines"
                 raise InvalidInput(msg) from None
             end += len(octets)
             is_open = not octets.endswith(b"\n")
     return Ending(end, is_open)
+
+
+def _is_cut_off(octets: bytes, number: int) -> bool:
+    """Tell whether the writer of a last line was ended in the middle of it."""
+    beginning = as_json(_HEADER).encode() if number == 1 else octets
+    return not octets.endswith(b"\n") and beginning.startswith(octets)
 
 
 def _learn(octets: bytes, number: int, standings: Standings) -> None:
