@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser of the whole command line."""
     whole = argparse.ArgumentParser(
         prog="esmtp",
+        usage="esmtp [options] COMMAND ...",
         description="Send mail by SMTP or LMTP, and see how it is done.",
         epilog=filled(EXPLAINED),
         formatter_class=argparse.RawDescriptionHelpFormatter,
