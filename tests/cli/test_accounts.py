@@ -6,6 +6,7 @@ import argparse
 import stat
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from anyio.from_thread import BlockingPortal
@@ -13,7 +14,7 @@ from anyio.from_thread import BlockingPortal
 from esmtp_async import InvalidInput, RateLimit, Timeouts
 from esmtp_async._cli._commands import Commands
 from esmtp_async._cli._profiles import config_path, read_profile
-from esmtp_async._cli._server import Service, add_server, service
+from esmtp_async._cli._server import add_server, service
 from esmtp_async.protocol._sasl import Login
 from esmtp_async.testing import SMTPServer
 from tests.cli.running import MESSAGE, esmtp
@@ -62,12 +63,21 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def told(*arguments: str, anonymous: bool = False) -> Service:
+class Told(NamedTuple):
+    """A service, whose options are looked at one by one."""
+
+    server: str
+    port: int | None
+    options: dict[str, object]
+
+
+def told(*arguments: str, anonymous: bool = False) -> Told:
     """Give what these options come to."""
     parser = argparse.ArgumentParser()
     command = Commands(parser).add("x", "x", "x")
     add_server(command)
-    return service(parser.parse_args(["x", *arguments]), anonymous=anonymous)
+    it = service(parser.parse_args(["x", *arguments]), anonymous=anonymous)
+    return Told(it.server, it.port, {**it.options})
 
 
 def test_without_anything_it_is_this_machine() -> None:

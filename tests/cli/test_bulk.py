@@ -14,6 +14,7 @@ from random import Random
 from time import monotonic, sleep
 
 import pytest
+from anyio.from_thread import BlockingPortal
 
 from esmtp_async.testing import Rule, SMTPServer
 from tests.cli.running import COMMAND, MESSAGE, esmtp, url
@@ -236,6 +237,37 @@ def test_nobody_answers(tmp_path: Path) -> None:
     assert outcomes(log) == ["not sent"] * 2
     assert not any(line["event"] == "begun" for line in lines(log))
     assert b"the same command sends what is left" in run.stderr
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_where_no_connection_can_be_had_the_rest_is_left_alone(
+    portal: BlockingPortal, tmp_path: Path, *, again: bool
+) -> None:
+    """A wrong password is no reason to be asked for it a thousand times."""
+    model = SMTPServer(
+        users={"alice": "sesame"}, auth_needs_tls=False, require_auth=True
+    )
+    count = 200
+    folder = letters(tmp_path / "letters", count)
+    log = tmp_path / "log"
+    if again:
+        model.rules.append(Rule("AUTH", reply="454 4.7.0 not now"))
+    with portal.wrap_async_context_manager(model.listen()):
+        command = (
+            *("bulk", "--username", "alice", "--connections", "1"),
+            *("--server", url(model) + "&allow_plaintext_auth=true"),
+            *("--log", str(log), str(folder)),
+        )
+        run = esmtp(*command, ESMTP_PASSWORD="simsala")
+        assert run.returncode == 3, run.stderr
+        assert b"esmtp: nothing further was tried: AuthenticationFailed: " in run.stderr
+        assert b"esmtp: the same command sends what is left\n" in run.stderr
+        assert b"simsala" not in run.stderr + log.read_bytes()
+        assert 0 < len(outcomes(log)) < count
+        assert model.connections <= (4 if again else 1)
+        model.rules.clear()
+        assert esmtp(*command, ESMTP_PASSWORD="sesame").returncode == 0
+    assert got(model) == once_each(count)
 
 
 def test_a_dry_run_asks_no_server(server: SMTPServer, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_the_profiles_on_the_page_can_be_read(tmp_path: Path) -> None:
     assert default.server == "smtp.example.com"
     assert work is not None
     assert work.ca_file == tmp_path / "work-ca.pem"
-    assert work.options["max_connections"] == 4
+    assert work.options.get("max_connections") == 4
 
 
 def test_every_exit_code_stands_in_the_table() -> None:

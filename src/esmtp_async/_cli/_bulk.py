@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -108,11 +109,11 @@ def _run(options: argparse.Namespace) -> int:
     standings = Standings(again=_again(options))
     if options.dry_run:
         return _rehearse(options, files, standings)
-    where = _hurried(service(options), options)
     with ExitStack() as stack:
         journal = None
         if options.log is not None:
             journal = stack.enter_context(_journal.opened(options.log, standings))
+        where = _hurried(service(options), options)
         return _send(options, files, standings, where, journal)
 
 
@@ -126,7 +127,8 @@ def _sources(names: list[str]) -> list[Path]:
             msg = "standard input is closed"
             raise InvalidInput(msg)
         else:
-            paths += [Path(line) for line in sys.stdin.read().splitlines() if line]
+            lines = sys.stdin.buffer.read().splitlines()
+            paths += [Path(os.fsdecode(line)) for line in lines if line]
     return paths
 
 
@@ -181,6 +183,9 @@ def _send(
             mailing.stopped = True
     if failure is not None:
         complain(f"the account cannot be kept, and nothing further was sent: {failure}")
+    if mailing.hopeless is not None:
+        why = f"{type(mailing.hopeless).__name__}: {mailing.hopeless}"
+        complain(f"nothing further was tried: {why}")
     _sum_up(mailing, tally, kept=journal is not None)
     outcomes = {outcome for outcome, count in tally.outcomes.items() if count}
     if mailing.stopped or failure is not None:
@@ -206,10 +211,10 @@ def _sum_up(mailing: Mailing, tally: Tally, *, kept: bool) -> None:
     )
     if tally.skipped:
         complain(f"{tally.skipped:,} messages were left as the log has them")
-    if mailing.stopped:
-        complain("interrupted; " + (_GO_ON if kept else _NO_LOG))
-    elif tally.outcomes[Outcome.NOT_SENT]:
-        complain(_GO_ON if kept else _NO_LOG)
+    if mailing.stopped or tally.outcomes[Outcome.NOT_SENT]:
+        interrupted = mailing.stopped and mailing.hopeless is None
+        start = "interrupted; " if interrupted else ""
+        complain(start + (_GO_ON if kept else _NO_LOG))
     if tally.outcomes[Outcome.UNKNOWN]:
         complain(
             "of those unknown somebody may have the message: look, before "

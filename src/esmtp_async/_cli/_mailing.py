@@ -18,7 +18,7 @@ from esmtp_async._client import SMTPClient
 from esmtp_async._events import Event, MessageFinished
 from esmtp_async._receipts import Receipt
 from esmtp_async.protocol._exceptions import SMTPError
-from esmtp_async.protocol._outcomes import ACCEPTED, RecipientResult
+from esmtp_async.protocol._outcomes import ACCEPTED, RecipientResult, Stage
 from esmtp_async.protocol._replies import printable
 
 #: Seconds for what is under way to finish, after the first interrupt.
@@ -26,6 +26,15 @@ GRACE: Final = 8.0
 
 #: How many lines are shown of what went wrong; all of it stands in the log.
 _SHOWN: Final = 20
+
+#: Failures in a row to get a connection after which no more is tried.
+_TRIES: Final = 3
+_OPENING: Final = frozenset(
+    {
+        *(Stage.CONNECT, Stage.TLS, Stage.GREETING),
+        *(Stage.HELLO, Stage.STARTTLS, Stage.AUTH),
+    }
+)
 
 _INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -57,8 +66,11 @@ class Mailing:
         self._journal = journal
         self._say = say
         self._sender = sender
-        #: Whether it was interrupted.
+        #: Whether nothing further is to go out.
         self.stopped = False
+        #: Why, if no connection could be had.
+        self.hopeless: SMTPError | None = None
+        self._failures = 0  # in a row, to get a connection
         # Those that have no outcome yet, by their numbers; which of them the log has
         # as begun, if there is one; and what was told of them as they were given up.
         self._open: dict[int, Letter] = {}
@@ -111,6 +123,19 @@ class Mailing:
                 letter = self._open[result.index]
                 self._conclude(letter, result.told.recipients, result.told)
                 self._forget(result.index)
+                self._despair(result.error)
+                if self.hopeless is not None and not self._begun:
+                    return  # what waits was not begun, nor will be
+
+    def _despair(self, error: SMTPError | None) -> None:
+        """Stop where no connection can be had: it will be the same for the rest."""
+        if error is None or error.stage not in _OPENING:
+            self._failures = 0
+            return
+        self._failures += 1
+        if not error.temporary or self._failures >= _TRIES:
+            self.stopped = True
+            self.hopeless = error
 
     async def _entries(self) -> AsyncIterator[Addressed]:
         """Give what is due, as `send_many` takes it."""

@@ -1,4 +1,4 @@
-"""Messages of an mbox file, one after the other, in constant memory (RFC 4155).
+"""Messages of an mbox file, one after the other, in constant memory.
 
 A message begins behind a line `From ADDRESS DATE`. A line of its own that begins with
 `From ` is quoted by a `>`, which is taken away again, from a quoted one as well
