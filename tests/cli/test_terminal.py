@@ -61,7 +61,11 @@ def test_a_password_is_asked_for_and_not_shown(
         )
         terminal.expect_exact("Password of alice: ")
         terminal.sendline(SECRET)
-        seen = ended(terminal)
+        terminal.expect_exact("C: AUTH")
+        before = ESCAPES.sub("", terminal.before or "")
+        assert SECRET.encode() not in Path(f"/proc/{terminal.pid}/cmdline").read_bytes()
+        assert SECRET.encode() not in Path(f"/proc/{terminal.pid}/environ").read_bytes()
+        seen = before + ended(terminal)
     assert terminal.exitstatus == 0, seen
     assert "b@example.test: accepted: 250 " in seen
     assert "sesame" not in seen
