@@ -149,6 +149,8 @@ def test_how_fast(server: SMTPServer, tmp_path: Path, options: tuple[str, ...]) 
         (("--connections", "0"), b"max_connections is 0"),
         (("--log", "."), b"Is a directory"),
         (("none.eml",), b"No such file"),
+        (("--sender", "x"), b"sender: 'x' is not one mailbox"),
+        (("--recipient", "x"), b"recipients[0]: 'x' is not one mailbox"),
     ],
 )
 def test_nonsense_is_exit_code_2(

@@ -27,6 +27,7 @@ from esmtp_async._cli._tally import Tally
 from esmtp_async._client import SMTPClient
 from esmtp_async._pace import RateLimit
 from esmtp_async._settings import Pipelining
+from esmtp_async.protocol._envelope import Envelope
 from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.protocol._outcomes import Outcome
 
@@ -105,6 +106,8 @@ def add_to(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    # What is for all is looked at once, before the first of them.
+    Envelope.of(options.sender or "", options.recipient or "x@example.com")
     files = survey(_sources(options.source))
     standings = Standings(again=_again(options))
     if options.dry_run:

@@ -57,20 +57,21 @@ class Letters:
             key = f"{found.digest}:{self._seen[found.digest]}"
             if found.problem or key not in self._standings:
                 return Letter(key, found, self._recipients)
-            recipients = self._due(key, found)
-            if recipients is None or recipients:
+            try:
+                recipients = self._due(key, found)
+            except (InvalidInput, OSError) as error:
+                # Some may have it; so nobody gets it until it can be told who.
+                return Letter(key, found._replace(problem=str(error)), ())
+            if recipients:
                 return Letter(key, found, recipients)
             self._tally.skip(found.size)
             found.close()
         return None
 
-    def _due(self, key: str, found: Found) -> tuple[str, ...] | None:
+    def _due(self, key: str, found: Found) -> tuple[str, ...]:
         """Give those who are to get a message that the log knows."""
-        try:
-            addresses = self._recipients or _recipients(found)
-            recipients = Envelope.of("", addresses).recipients
-        except (InvalidInput, OSError):
-            return self._recipients  # it comes to light as it is sent
+        addresses = self._recipients or _recipients(found)
+        recipients = Envelope.of("", addresses).recipients
         wanted = [recipient.address for recipient in recipients]
         due = [each for each in wanted if self._standings.is_due(key, each)]
         for address in set(wanted).difference(due):

@@ -72,12 +72,12 @@ class Standings:
 
     def outcome(self, key: str, address: str) -> Outcome:
         """Tell what is known."""
-        standing = self._known.get(key, {}).get(address)
+        standing = self._known.get(key, {}).get(_identity(address))
         return NOT_SENT if standing is None else standing.outcome
 
     def is_due(self, key: str, address: str) -> bool:
         """Tell whether a recipient is to be tried, at first or again."""
-        standing = self._known.get(key, {}).get(address)
+        standing = self._known.get(key, {}).get(_identity(address))
         if standing is None:
             return True
         outcome = standing.outcome
@@ -87,4 +87,11 @@ class Standings:
         return not lasting or outcome in self._again
 
     def _of(self, key: str, address: str) -> Standing:
-        return self._known.setdefault(key, {}).setdefault(address, Standing())
+        of_message = self._known.setdefault(key, {})
+        return of_message.setdefault(_identity(address), Standing())
+
+
+def _identity(address: str) -> str:
+    """Give what two ways to write an address have in common (RFC 5321 §2.4)."""
+    local_part, _, domain = address.rpartition("@")
+    return f"{local_part}@{domain.lower()}"
