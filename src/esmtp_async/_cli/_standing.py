@@ -92,6 +92,6 @@ class Standings:
 
 
 def _identity(address: str) -> str:
-    """Give what two ways to write an address have in common (RFC 5321 §2.4)."""
+    """Give what two ways to write an address have in common."""
     local_part, _, domain = address.rpartition("@")
     return f"{local_part}@{domain.lower()}"
