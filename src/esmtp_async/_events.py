@@ -72,7 +72,7 @@ class MessageFinished(NamedTuple):
     #: What ended the attempt, if a failure did.
     error: BaseException | None
     #: Which one of `send_many`'s, as `SendResult.index` has it; None for `send`.
-    number: int | None = None
+    batch_index: int | None = None
 
 
 class WayGivenUp(NamedTuple):

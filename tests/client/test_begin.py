@@ -74,9 +74,9 @@ async def test_what_it_raises_ends_the_batch_behind_what_is_under_way(
         assert sorted(done) == [0, 1, 2, 3, 4]
         assert [m.recipients[0].path for m in server.messages] == ADDRESSES[:5]
     told = {
-        event.number: event.recipients[0]
+        event.batch_index: event.recipients[0]
         for event in finished
-        if event.number is not None
+        if event.batch_index is not None
     }
     assert [told[n].address for n in sorted(told)] == ADDRESSES[: len(told)]
     assert {told[n].outcome for n in range(5)} == {Outcome.ACCEPTED}
@@ -105,4 +105,4 @@ async def test_a_message_of_send_has_no_index() -> None:
         async with server.client(on_event=finished.append) as client:
             await client.send(b"x", sender=ALICE, recipients=ADDRESSES[:1])
     (told,) = [event for event in finished if isinstance(event, MessageFinished)]
-    assert told.number is None
+    assert told.batch_index is None

@@ -86,8 +86,8 @@ class Mailing:
 
     def hear(self, event: Event) -> None:
         """Note what becomes of messages; what `on_event` is for."""
-        if isinstance(event, MessageFinished) and event.number in self._open:
-            self._ended[event.number] = event.recipients
+        if isinstance(event, MessageFinished) and event.batch_index in self._open:
+            self._ended[event.batch_index] = event.recipients
 
     async def run(
         self, client: SMTPClient, *, window: int | None, connections: int | None
