@@ -1,0 +1,106 @@
+"""The message that `esmtp send` is given, or makes of its options."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from mimetypes import guess_type
+from pathlib import Path
+from typing import Final
+
+from esmtp_async.protocol._exceptions import InvalidInput
+
+
+def add_composing(parser: argparse.ArgumentParser) -> None:
+    """Add the options that a message is composed from."""
+    add = parser.add_argument_group("a message composed here").add_argument
+    add("--from", dest="author", metavar="ADDRESS", help="the From field")
+    add("--to", action="append", default=[], metavar="ADDRESS", help="a To field")
+    add("--cc", action="append", default=[], metavar="ADDRESS", help="a Cc field")
+    add("--bcc", action="append", default=[], metavar="ADDRESS", help="kept off it")
+    add("--subject", default="", help="the Subject field")
+    add("--text", help="the body")
+    add("--attach", action="append", default=[], type=Path, metavar="FILE")
+    add("--x-mailer", help="the X-Mailer field")
+
+
+# The options that a message is composed from, and where they are kept.
+_COMPOSING: Final = {
+    "--from": "author",
+    "--to": "to",
+    "--cc": "cc",
+    "--bcc": "bcc",
+    "--subject": "subject",
+    "--text": "text",
+    "--attach": "attach",
+    "--x-mailer": "x_mailer",
+}
+
+
+def given(options: argparse.Namespace) -> bytes:
+    """Read the message from its file, or from standard input."""
+    for option, name in _COMPOSING.items():
+        if getattr(options, name):
+            msg = f"{option} is for a message composed here, and FILE is given"
+            raise InvalidInput(msg)
+    if options.file != "-":
+        return Path(options.file).read_bytes()
+    if sys.stdin is None:
+        msg = "standard input is closed"
+        raise InvalidInput(msg)
+    return sys.stdin.buffer.read()
+
+
+def composed(options: argparse.Namespace) -> EmailMessage:
+    """Make a message of the options."""
+    if options.author is None or options.text is None:
+        msg = "without FILE, --from and --text are needed to compose a message"
+        raise InvalidInput(msg)
+    message = EmailMessage()
+    fields = {
+        "From": [options.author],
+        "To": options.to,
+        "Cc": options.cc,
+        "Bcc": options.bcc,
+        "Subject": [options.subject] if options.subject else [],
+    }
+    for name, values in fields.items():
+        if values:
+            text = ", ".join(values)
+            with _composing(f"{name} {text!r}"):
+                message[name] = text
+    with _composing("--text"):
+        message.set_content(options.text)
+    for path in options.attach:
+        octets = path.read_bytes()
+        maintype, _, subtype = _media_type(path.name).partition("/")
+        with _composing(f"--attach {str(path)!r}"):
+            message.add_attachment(
+                octets, maintype=maintype, subtype=subtype, filename=path.name
+            )
+    return message
+
+
+@contextmanager
+def _composing(what: str) -> Iterator[None]:
+    """Say what cannot be used; the standard library fails in any way there is."""
+    try:
+        yield
+    except Exception as error:
+        msg = f"{what} cannot be used: {error}"
+        raise InvalidInput(msg) from error
+
+
+def _media_type(name: str) -> str:
+    """Tell from its name what a file is; any file can be octets.
+
+    A compressed file is not what its name without the suffix says, and a
+    message or multipart may not be encoded (RFC 2045 §6.4).
+    """
+    kind, compression = guess_type(name)
+    if kind is None or compression or kind.startswith(("message/", "multipart/")):
+        return "application/octet-stream"
+    return kind
