@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import (
-    AsyncIterable,
-    AsyncIterator,
-    Iterable,
-    Sequence,
-)
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    nullcontext,
-)
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Final, Self, Unpack
 
