@@ -13,10 +13,11 @@
 from __future__ import annotations
 
 import logging
-import re
 import ssl
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
+from email.errors import NonASCIILocalPartDefect, ObsoleteHeaderDefect
 from email.headerregistry import AddressHeader
 from email.message import Message
 from email.policy import SMTP
@@ -54,7 +55,11 @@ _OURS: Final = {*ClientOptions.__annotations__, "backend"} - {"username", "passw
 #: Those of its own that a URL has a place for.
 _IN_URL: Final = ("host", "port", "use_tls", "use_ssl")
 
-_CONTROL: Final = re.compile(r"[\0-\x1f\x7f]")
+#: What an address may be found to be by who reads header fields: "Smith Jr. <...>", or
+#: one for SMTPUTF8.
+_HARMLESS: Final = (ObsoleteHeaderDefect, NonASCIILocalPartDefect)
+#: Whether it is being told what became of a message.
+_telling: Final = ContextVar("_telling", default=False)
 
 
 class EmailBackend(smtp.EmailBackend):
@@ -91,6 +96,7 @@ class EmailBackend(smtp.EmailBackend):
                 # Without MAILERS: what a caller leaves open, the settings say.
                 said = {k: v for k, v in options.items() if v is not None}
                 options = {**getattr(settings, _SETTING, {}), **said}
+                fail_silently = bool(options.pop("fail_silently", fail_silently))
             self._all_or_nothing = bool(options.pop("all_or_nothing", False))
             recipe = _Recipe({k: options.pop(k) for k in _OURS & options.keys()})
             recipe.url = options.pop("url", None)
@@ -144,28 +150,47 @@ class EmailBackend(smtp.EmailBackend):
             recipients = [_addr_spec(each) for each in message.recipients()]
             if not recipients:
                 return False
+            sender = _addr_spec(message.from_email)
             receipt = client.send(
                 _flat(message),
-                sender=_addr_spec(message.from_email),
+                sender=sender,
                 recipients=recipients,
                 all_or_nothing=self._all_or_nothing,
             )
         except SMTPError as failure:
             error = failure
         vars(message).update(esmtp_receipt=receipt, esmtp_error=error)
-        message_finished.send_robust(
-            type(self), message=message, receipt=receipt, error=error
-        )
+        self._tell(message, receipt, error)
         if receipt is not None:
             for each in receipt.refused:
                 who = printable(each.address.encode())
                 _log.warning("a message was refused for %s: %s", who, each.reply)
             return True
-        if error is not None and not (
+        if error is None or (
             self.fail_silently and not isinstance(error, InvalidInput)
         ):
-            raise error
-        return False
+            return False
+        raise error
+
+    def _tell(
+        self,
+        message: EmailMessage,
+        receipt: Receipt | None,
+        error: SMTPError | None,
+    ) -> None:
+        """Send the signal, but for messages that it causes: they might have no end.
+
+        Django logs what a receiver raises, and mails what is logged to the admins.
+        """
+        if _telling.get():
+            return
+        token = _telling.set(True)
+        try:
+            message_finished.send_robust(
+                type(self), message=message, receipt=receipt, error=error
+            )
+        finally:
+            _telling.reset(token)
 
 
 class _Recipe:
@@ -264,8 +289,10 @@ def _addr_spec(address: object) -> str:
     with suppress(InvalidInput):
         Mailbox.parse(text)
         return text
-    mailboxes = AddressHeader.value_parser(text).all_mailboxes
-    if len(mailboxes) != 1 or _CONTROL.search(text):
+    parsed = AddressHeader.value_parser(text) if text.strip() else None
+    mailboxes = [] if parsed is None else parsed.all_mailboxes
+    defects = [] if parsed is None else parsed.all_defects
+    if len(mailboxes) != 1 or not all(isinstance(each, _HARMLESS) for each in defects):
         msg = f"{text!r} is not one address, with or without a display name"
         raise InvalidInput(msg)
     return mailboxes[0].addr_spec
