@@ -58,7 +58,7 @@ LAYERS: Final = """
     _sync
     .
     contrib
-    contrib._shared
+    contrib._shared contrib._mailer
     contrib.django contrib.logging
     testing._pipes testing._answers testing._rules testing._store testing._tls
     testing._script

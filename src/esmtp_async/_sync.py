@@ -124,7 +124,7 @@ class SyncSMTPClient:
     ) -> None:
         try:
             self._loop = _Loop.named(backend)
-            self._recipe = _Recipe(server, port, options)
+            self._recipe = Recipe(server, port, options)
         finally:
             del server, options  # the password with them, out of any traceback
         self._closed = False
@@ -313,7 +313,7 @@ class _Loop(NamedTuple):
         return cls(backend, {})
 
 
-class _Recipe:
+class Recipe:
     """What clients are made of; it does not show itself, for it holds a password."""
 
     __slots__ = ("_options", "_port", "_server")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -39,7 +39,12 @@ def resolved(made: EmailBackend) -> Settings:
         return client._client._settings
 
 
-def legacy(options: Mapping[str, object] | None = None, **given: object) -> Settings:
+def constructed(kind: Callable[..., EmailBackend], **options: object) -> EmailBackend:
+    """Construct what looks itself at the types of its options."""
+    return kind(**options)
+
+
+def legacy(options: Mapping[str, object] | None = None, /, **given: object) -> Settings:
     """Give what the old settings come to."""
     names = {f"EMAIL_{name.upper()}": value for name, value in given.items()}
     extra = {} if options is None else {"ESMTP_ASYNC": options}
@@ -152,7 +157,7 @@ def test_what_makes_no_sense_is_said_at_once(
 ) -> None:
     wrong = (ImproperlyConfigured, ValueError)  # the second one Django's own, of old
     with pytest.raises(wrong, match=told) as info:
-        EmailBackend(alias="default", **options)
+        constructed(EmailBackend, alias="default", **options)
     assert PASSWORD not in given_away(info.value)
 
 
