@@ -196,9 +196,16 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run every code sample of the documentation."""
+    """Run every code sample of the documentation, but for the apps of `frameworks`."""
     install(session, "test")
-    session.run("pytest", "docs", "README.md")
+    session.run("pytest", "docs", "README.md", "--ignore=docs/frameworks")
+
+
+@nox.session(python=[PYTHONS[0], NEWEST])
+def frameworks(session: nox.Session) -> None:
+    """Run the tests of every app in docs/frameworks; each Python has its own Django."""
+    install(session, "frameworks")
+    session.run("pytest", "-n", "2", "docs/frameworks", "tests/contrib")
 
 
 @nox.session
@@ -216,7 +223,7 @@ def together(session: nox.Session) -> None:
     They share an environment, and what computes fills the time in which others wait.
     """
     install(session, "test")
-    session.run("pytest", "docs", "README.md")
+    session.run("pytest", "docs", "README.md", "--ignore=docs/frameworks")
     everything = f"mutation or simulation or ({REAL})"
     paths = ("tests/protocol/test_mutation.py", "tests/simulation", "tests/interop")
     required = {"ESMTP_REQUIRE_INTEROP": "1"}
