@@ -1,7 +1,7 @@
 """The apps of these pages: their tests are run, as they stand there, and must pass.
 
-Each block of a page is a file, named in the paragraph above it. Beside the files of a page
-lie those of index.md, which all of them share.
+Each block of a page is a file, named in the paragraph above it. Beside the files of a
+page lie those of index.md, which all of them share.
 """
 
 from __future__ import annotations
@@ -46,12 +46,14 @@ def files(page: Path) -> dict[str, str]:
 
 
 def test_there_are_pages() -> None:
+    """The pages are found, and what they share is there."""
     assert len(PAGES) > 6
     assert set(files(SHARED)) == {"conftest.py", "mail_errors.py"}
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_tests_of_a_page_pass(page: str, tmp_path: Path) -> None:
+    """Lay out the files of a page, and run its tests in a process of their own."""
     app = files(HERE / f"{page}.md")
     assert any(name.startswith("test_") for name in app), "it has no test"
     for name, code in {**files(SHARED), **app}.items():
