@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from email.message import EmailMessage
 from math import inf
-from typing import Final, NamedTuple, ParamSpec, TypeVar
+from socket import AddressFamily, SocketKind
+from typing import Final, Literal, NamedTuple
 from weakref import WeakSet
 
 import anyio
@@ -24,8 +25,17 @@ from esmtp_async.protocol._exceptions import OutcomeUnknown, SMTPError
 #: Seconds in which what belongs together comes together.
 GATHERING: Final = 1.0
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
+# What a look-up gives: family, type, protocol, canonical name, address.
+_Found = (
+    tuple[Literal[AddressFamily.AF_INET], SocketKind, int, str, tuple[str, int]]
+    | tuple[
+        Literal[AddressFamily.AF_INET6],
+        SocketKind,
+        int,
+        str,
+        tuple[str, int, int, int] | tuple[int, bytes],
+    ]
+)
 
 
 class Entry(NamedTuple):
@@ -159,7 +169,7 @@ class Mailer:
         return not self._entries and not self._busy
 
     def _run(self) -> None:
-        anyio.run(self._serve)
+        anyio.run(self._serve, backend_options={"loop_factory": _Loop})
 
     async def _serve(self) -> None:
         """Mail until closed. Nothing else runs on this loop, so it may be blocked.
@@ -167,7 +177,6 @@ class Mailer:
         It is used up to the very end of the process, where no thread can be started:
         what needs one finds it here already.
         """
-        asyncio.get_running_loop().set_default_executor(_Here())
         with suppress(RuntimeError):  # it has come to its end already
             await to_thread.run_sync(int)
         self._ready.set()
@@ -219,22 +228,24 @@ class Mailer:
             return "were not mailed"
 
 
-class _Here(ThreadPoolExecutor):
-    """Runs what is submitted at once, in the thread that does: names are looked up.
+class _Loop(asyncio.SelectorEventLoop):
+    """Looks names up where it runs, though that blocks it: there are no others here.
 
-    The threads of others refuse to, once Python comes to its end.
+    The threads that do it elsewhere refuse to, once Python comes to its end.
     """
 
-    def submit(
-        self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
-    ) -> Future[_T]:
-        """Run it."""
-        future: Future[_T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001  # it is raised where it is awaited
-            future.set_exception(error)
-        return future
+    async def getaddrinfo(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002  # the name that it has in asyncio
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[_Found]:
+        """Give the addresses of a name, as `socket.getaddrinfo` does."""
+        return socket.getaddrinfo(host, port, family, type, proto, flags)
 
 
 _MAILERS: Final[WeakSet[Mailer]] = WeakSet()
