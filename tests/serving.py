@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from anyio.from_thread import start_blocking_portal
@@ -22,6 +23,26 @@ def served(server: SMTPServer | None = None) -> Iterator[SMTPServer]:
     with start_blocking_portal() as portal:
         with portal.wrap_async_context_manager(server.listen()):
             yield server
+
+
+@contextmanager
+def held(lock: AbstractContextManager[object]) -> Iterator[None]:
+    """Let another thread hold a lock meanwhile; in a forked process it always will."""
+    taken, left = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            taken.set()
+            left.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
 
 
 def address(server: SMTPServer) -> str:

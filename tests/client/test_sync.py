@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ from esmtp_async._sync import Backend
 from esmtp_async.testing import Rule, SMTPServer
 from tests.backends import everywhere
 from tests.client.checks import ADDRESSED, BOB
-from tests.serving import address, heard, served, wait_until
+from tests.serving import address, heard, held, served, wait_until
 from tests.tracebacks import given_away
 
 BACKENDS: tuple[Backend, ...] = ("asyncio", "uvloop", "trio")
@@ -257,7 +258,13 @@ def test_to_close_waits_for_the_messages_of_other_threads(server: SMTPServer) ->
 def test_an_interrupt_gives_up_the_message_and_no_other(server: SMTPServer) -> None:
     server.rules.append(Rule("DATA", delay=math.inf, times=1))
     seen: list[object] = []
-    with SyncSMTPClient(address(server), on_event=watched(seen)) as client:
+    keep = watched(seen)
+
+    def keep_slowly(event: Event) -> None:
+        time.sleep(0.1 * isinstance(event, MessageFinished))
+        keep(event)
+
+    with SyncSMTPClient(address(server), on_event=keep_slowly) as client:
         with interrupted(lambda: "DATA" in heard(server)):
             client.send(ADDRESSED)
         # It has come to its end before the interrupt was raised.
@@ -341,7 +348,7 @@ def test_a_fork_amid_a_message_does_not_hang(server: SMTPServer) -> None:
     with SyncSMTPClient(address(server)) as client, ThreadPoolExecutor() as others:
         sent = others.submit(client.send, ADDRESSED)
         wait_until(lambda: "DATA" in heard(server), "nothing was sent")
-        with client._lock:  # as if another thread were just in there
+        with held(client._lock):
             child = os.fork()
         if not child:
             code = 1

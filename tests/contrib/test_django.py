@@ -25,7 +25,7 @@ from esmtp_async import (
 from esmtp_async.contrib import django as contrib
 from esmtp_async.testing import Rule, SMTPServer
 from tests.contrib.office import MAILERS, backend, letter, mailers, url
-from tests.serving import heard, served
+from tests.serving import heard, held, served
 
 NOBODY = Rule("RCPT", "carol", reply="550 5.1.1 nobody")
 
@@ -331,7 +331,7 @@ def test_it_sends_within_an_event_loop(server: SMTPServer) -> None:
 def test_a_forked_process_has_connections_of_its_own(server: SMTPServer) -> None:
     with mailers(url=url(server)):
         backend().send_messages([letter()])
-        with contrib._CLIENTS._lock:  # as if another thread were just in there
+        with held(contrib._CLIENTS._lock):
             child = os.fork()
         if not child:
             code = 1

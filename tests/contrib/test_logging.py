@@ -24,7 +24,7 @@ from esmtp_async.contrib import _mailer
 from esmtp_async.contrib._mailer import MailThread
 from esmtp_async.contrib.logging import LONGEST, SMTPHandler
 from esmtp_async.testing import Rule, SMTPServer
-from tests.serving import address, heard, served, wait_until
+from tests.serving import address, heard, held, served, wait_until
 from tests.tracebacks import given_away
 
 PASSWORD = "hunter2-Grüße"
@@ -425,11 +425,11 @@ def test_a_word_behind_the_last_one_is_not_lost() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_tells_what_is_its_own(server: SMTPServer, log: Make) -> None:
-    logger = log(interval=0.1)
+    logger = log(interval=1000)
     mailer = logger.handlers[0]
     assert isinstance(mailer, SMTPHandler)
-    with mailer._mailer._changed:  # as if another thread were just in there
-        logger.error("of the parent")
+    logger.error("of the parent")
+    with held(mailer._mailer._changed):
         child = os.fork()
     if not child:
         try:
