@@ -18,8 +18,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import trustme
 
-from esmtp_async import ConnectionOpened, Event, InvalidInput
+from esmtp_async import ConnectionOpened, Event, InvalidInput, Security
 from esmtp_async.contrib import _mailer
 from esmtp_async.contrib._mailer import MailThread
 from esmtp_async.contrib.logging import LONGEST, SMTPHandler
@@ -481,6 +482,36 @@ def test_it_is_set_up_by_a_dictionary(server: SMTPServer) -> None:
     assert body(server) == "ERROR that is it\n"
     paths = [each.path for each in server.messages[0].recipients]
     assert paths == ["a@example.test", "b@example.test"]
+
+
+def test_a_certificate_of_its_own(tmp_path: Path) -> None:
+    issued = trustme.CA().issue_cert("app.example.test")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    issued.private_key_pem.write_to_path(key)
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    secure = (str(key), str(certificate))
+    to = ("a@x.test", "b@x.test", "s")
+    handler = SMTPHandler("h.test:25", *to, secure=secure)
+    settings = handler._mailer._make()._settings
+    assert settings.ssl_context is not None
+    assert settings.security is Security.STARTTLS
+    handler.close()
+
+
+def test_where_no_thread_can_be_started_the_record_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = SMTPHandler("h.test:25", "a@x.test", "b@x.test", "s")
+    handler.close()
+
+    def fail(_self: object) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    handler._mailer.begin_anew()
+    monkeypatch.setattr(MailThread, "start", fail)
+    handler.handle(logging.makeLogRecord({"levelno": logging.ERROR, "msg": "the end"}))
+    assert capsys.readouterr().err == "the end\n"
+    handler.close()
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from email.message import EmailMessage
 from math import inf
-from socket import AddressFamily, SocketKind
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakSet
 
 import anyio
@@ -24,18 +23,6 @@ from esmtp_async.protocol._exceptions import OutcomeUnknown, SMTPError
 
 #: Seconds in which what belongs together comes together.
 GATHERING: Final = 1.0
-
-# What a look-up gives: family, type, protocol, canonical name, address.
-_Found = (
-    tuple[Literal[AddressFamily.AF_INET], SocketKind, int, str, tuple[str, int]]
-    | tuple[
-        Literal[AddressFamily.AF_INET6],
-        SocketKind,
-        int,
-        str,
-        tuple[str, int, int, int] | tuple[int, bytes],
-    ]
-)
 
 
 class Entry(NamedTuple):
@@ -234,18 +221,13 @@ class _Loop(asyncio.SelectorEventLoop):
     The threads that do it elsewhere refuse to, once Python comes to its end.
     """
 
-    async def getaddrinfo(
-        self,
-        host: bytes | str | None,
-        port: bytes | str | int | None,
-        *,
-        family: int = 0,
-        type: int = 0,  # noqa: A002  # the name that it has in asyncio
-        proto: int = 0,
-        flags: int = 0,
-    ) -> list[_Found]:
-        """Give the addresses of a name, as `socket.getaddrinfo` does."""
-        return socket.getaddrinfo(host, port, family, type, proto, flags)
+    if not TYPE_CHECKING:  # where they do not agree on what a look-up gives
+
+        async def getaddrinfo(
+            self, host: str | None, port: int | None, **how: int
+        ) -> object:
+            """Give the addresses of a name, as `socket.getaddrinfo` does."""
+            return socket.getaddrinfo(host, port, **how)
 
 
 _MAILERS: Final[WeakSet[Mailer]] = WeakSet()
