@@ -384,6 +384,16 @@ def test_the_last_word_of_a_process_is_mailed(server: SMTPServer) -> None:
     assert heard(server)[-1] == "QUIT"
 
 
+def test_to_wait_is_nothing_to_note_in_debug_mode(
+    server: SMTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
+    waiting = "    import time\n    time.sleep(0.3)\n    logger.error('awake')\n"
+    done = run(PROGRAM + waiting, str(server.port))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert body(server) == "awake\n"
+
+
 def test_so_it_is_under_tls_and_with_a_password(tmp_path: Path) -> None:
     server = SMTPServer(starttls=True, users={"alice": PASSWORD}, require_auth=True)
     pem = tmp_path / "authority.pem"

