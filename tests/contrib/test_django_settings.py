@@ -130,7 +130,10 @@ def test_a_timeout_is_that_of_each_stage() -> None:
         ({"url": "smtp://h.test", "use_tls": True}, "url and use_tls are given"),
         ({"url": "imap://h.test"}, "URL scheme 'imap' is none of"),
         ({"url": 5}, "server is of type int"),
-        ({"host": "h.test", "use_tls": True, "use_ssl": True}, "use_tls|USE_TLS"),
+        (
+            {"host": "h.test", "use_tls": True, "use_ssl": True, "username": ""},
+            "use_tls|USE_TLS",
+        ),
         ({"host": "h.test", "use_tls": True, "security": "tls"}, "security is given"),
         ({"host": "h.test", "username": "alice"}, "password is missing"),
         ({"host": "h.test", "password": PASSWORD}, "username is missing"),
@@ -152,12 +155,16 @@ def test_a_timeout_is_that_of_each_stage() -> None:
         ({"host": "h.test", "rate_limit": {1, 2}}, "cannot be told from others"),
     ],
 )
+@pytest.mark.parametrize("alias", [None, "default"])
 def test_what_makes_no_sense_is_said_at_once(
-    options: dict[str, object], told: str
+    options: dict[str, object], told: str, alias: str | None
 ) -> None:
+    given = dict(options)
+    if given.keys().isdisjoint({"username", "password"}):
+        given.update(username="alice", password=PASSWORD)
     wrong = (ImproperlyConfigured, ValueError)  # the second one Django's own, of old
     with pytest.raises(wrong, match=told) as info:
-        constructed(EmailBackend, alias="default", **options)
+        constructed(EmailBackend, alias=alias, **given)
     assert PASSWORD not in given_away(info.value)
 
 

@@ -94,8 +94,10 @@ class EmailBackend(smtp.EmailBackend):
         try:
             if alias is None:
                 # Without MAILERS: what a caller leaves open, the settings say.
-                said = {k: v for k, v in options.items() if v is not None}
-                options = {**getattr(settings, _SETTING, {}), **said}
+                options = {
+                    **getattr(settings, _SETTING, {}),
+                    **{k: v for k, v in options.items() if v is not None},
+                }
                 fail_silently = bool(options.pop("fail_silently", fail_silently))
             self._all_or_nothing = bool(options.pop("all_or_nothing", False))
             recipe = _Recipe({k: options.pop(k) for k in _OURS & options.keys()})
@@ -209,7 +211,7 @@ class _Recipe:
         """Take what Django's backend found in its options or settings."""
         options = self._options
         options["username"] = backend.username or None
-        options["password"] = backend.password or None
+        options["password"] = _frozen(backend.password or None)
         if backend.timeout is not None:
             options.setdefault("timeouts", backend.timeout)
         self._certificate = (backend.ssl_certfile, backend.ssl_keyfile)
@@ -244,23 +246,31 @@ class _Recipe:
 
     def make(self) -> SyncSMTPClient:
         """Make the client; raises `InvalidInput`."""
-        options = {**self._options}
         certificate, key = self._certificate
+        context = self._options.get("ssl_context")
         if certificate or key:
-            options["ssl_context"] = context = ssl.create_default_context()
+            context = ssl.create_default_context()
             try:
                 _called(context.load_cert_chain, certificate, key)
             except (OSError, TypeError) as error:
                 msg = f"ssl_certfile {certificate!r} cannot be used: {error}"
                 raise InvalidInput(msg) from None
-        try:
-            return _called(SyncSMTPClient, self._server, self._port, **options)
-        finally:
-            options.clear()
+        # What is secret is in no variable, for a traceback may show those.
+        return _called(
+            SyncSMTPClient,
+            self._server,
+            self._port,
+            **{name: _revealed(value) for name, value in self._options.items()}
+            | {"ssl_context": context},
+        )
 
 
 _T = TypeVar("_T")
 _File = str | bytes | PathLike[str] | PathLike[bytes] | None
+
+
+def _revealed(value: object) -> object:
+    return value.reveal() if isinstance(value, Secret) else value
 
 
 def _called(function: Callable[..., _T], *arguments: object, **options: object) -> _T:
