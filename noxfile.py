@@ -96,7 +96,7 @@ nox.needs_version = ">=2026.10.20"
 nox.options.default_venv_backend = "venv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "tests", "mutation", "docs", "examples"]
+nox.options.sessions = ["lint", "tests", "mutation", "docs", "frameworks"]
 
 
 def install(session: nox.Session, group: str) -> None:
@@ -121,7 +121,7 @@ def run_apart(session: nox.Session, *names: str) -> None:
 
 def run_samples(session: nox.Session) -> None:
     """Run every code sample of the documentation."""
-    session.run("pytest", "docs", "README.md")
+    session.run("pytest", "docs", "README.md", "--ignore=docs/frameworks")
 
 
 def wheel_of(session: nox.Session) -> Path:
@@ -336,16 +336,19 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run every code sample of the documentation."""
+    """Run every code sample of the documentation, but for the apps of `frameworks`."""
     install(session, "test")
     run_samples(session)
 
 
-@nox.session
-def examples(session: nox.Session) -> None:
-    """Run the example programs' own test suites, by the plugin and its fixtures."""
-    install(session, "examples")
-    session.run("pytest", "examples")
+@nox.session(python=[PYTHONS[0], NEWEST])
+def frameworks(session: nox.Session) -> None:
+    """Run the tests of the apps in docs/frameworks and examples.
+
+    Each Python has a Django of its own.
+    """
+    install(session, "frameworks")
+    session.run("pytest", "-n", "2", "docs/frameworks", "examples")
 
 
 @nox.session

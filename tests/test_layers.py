@@ -57,7 +57,11 @@ LAYERS: Final = """
     _batch
     _client
     _once
+    _sync
     .
+    contrib
+    contrib._shared contrib._mailer
+    contrib.django contrib.logging
     testing._pipes testing._answers testing._rules testing._store testing._tls
     testing._script
     testing._faults testing._recording

@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from esmtp_async._signing import Signer as Signer
     from esmtp_async._smime import smime_encrypt as smime_encrypt
     from esmtp_async._smime import smime_sign as smime_sign
+    from esmtp_async._sync import SyncSMTPClient as SyncSMTPClient
+    from esmtp_async._sync import send_sync as send_sync
     from esmtp_async._timeouts import Timeouts as Timeouts
     from esmtp_async._transport import TLSInfo as TLSInfo
     from esmtp_async.protocol._envelope import Recipient as Recipient
@@ -191,6 +193,7 @@ __all__ = [
     "Signer",
     "Stage",
     "StageTimeout",
+    "SyncSMTPClient",
     "TLSFailed",
     "TLSInfo",
     "TLSStarted",
@@ -200,6 +203,7 @@ __all__ = [
     "XOAuth2",
     "compose",
     "send",
+    "send_sync",
     "smime_encrypt",
     "smime_sign",
     "through_proxy",
@@ -245,7 +249,9 @@ _APART = {
     "DkimpySigner": "_dkimpy",
     "OpenTelemetry": "_otel",
     "ReportedRecipient": "_reports",
+    "SyncSMTPClient": "_sync",
     "compose": "_compose",
+    "send_sync": "_sync",
     "smime_encrypt": "_smime",
     "smime_sign": "_smime",
     "through_proxy": "_proxy",
