@@ -28,8 +28,9 @@ class Certificate(NamedTuple):
     #: The host names and addresses that it is for, patterns such as `*.example.com`
     #: among them.
     names: tuple[str, ...]
-    #: From when and until when it counts, in UTC.
+    #: From when it counts, in UTC.
     not_before: datetime
+    #: Until when, in UTC.
     not_after: datetime
 
 
