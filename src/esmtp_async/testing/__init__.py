@@ -17,9 +17,11 @@ from esmtp_async.testing._script import Step as Step
 from esmtp_async.testing._scripted import ScriptedServer as ScriptedServer
 from esmtp_async.testing._server import SMTPServer as SMTPServer
 from esmtp_async.testing._settings import DEFAULT_EXTENSIONS as DEFAULT_EXTENSIONS
+from esmtp_async.testing._store import Record as Record
 from esmtp_async.testing._store import Said as Said
 from esmtp_async.testing._store import StoredMessage as StoredMessage
 from esmtp_async.testing._store import StoredRecipient as StoredRecipient
+from esmtp_async.testing._store import Tape as Tape
 from esmtp_async.testing._tls import Authority as Authority
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "Action",
     "Authority",
     "MemoryStream",
+    "Record",
     "Rule",
     "SMTPServer",
     "Said",
@@ -35,6 +38,7 @@ __all__ = [
     "Step",
     "StoredMessage",
     "StoredRecipient",
+    "Tape",
     "check_mechanism",
     "memory_pipe",
 ]

@@ -12,7 +12,7 @@ from esmtp_async.testing._hosting import Host
 from esmtp_async.testing._rules import Rule, RuleBook
 from esmtp_async.testing._session import Conversation
 from esmtp_async.testing._settings import DEFAULT_EXTENSIONS, Settings
-from esmtp_async.testing._store import Ledger, StoredMessage
+from esmtp_async.testing._store import Record, StoredMessage
 from esmtp_async.testing._wire import Wire
 
 #: Octets; what keeps a runaway client from filling the memory.
@@ -47,6 +47,7 @@ class SMTPServer(Host):
         max_recipients: int = 1000,
         idle_timeout: float = math.inf,
         fragment: int | None = None,
+        record: Record | None = None,
     ) -> None:
         """Configure a server.
 
@@ -70,12 +71,17 @@ class SMTPServer(Host):
             max_recipients: of one message.
             idle_timeout: seconds without input until the server says 421 and closes.
             fragment: send replies in pieces of that many octets.
+            record: takes all that the server sees, which is otherwise kept in memory,
+                for `messages`, `violations`, `notes` and `transcript`.
 
         Raises:
             ValueError: for a mechanism that does not exist.
         """
         super().__init__(
-            hostname=hostname, idle_timeout=idle_timeout, fragment=fragment
+            hostname=hostname,
+            idle_timeout=idle_timeout,
+            fragment=fragment,
+            record=record,
         )
         self._settings = Settings(
             hostname=hostname,
@@ -92,7 +98,6 @@ class SMTPServer(Host):
             max_message_size=max_message_size,
             max_recipients=max_recipients,
         )
-        self._ledger = Ledger()
         self._rules = RuleBook(rules)
 
     @property
@@ -139,7 +144,7 @@ class SMTPServer(Host):
     async def _converse(self, wire: Wire, number: int) -> None:
         conversation = Conversation(
             settings=self._settings,
-            ledger=self._ledger,
+            record=self._record,
             rules=self._rules,
             wire=wire,
             number=number,

@@ -26,7 +26,7 @@ from esmtp_async.testing._dialogue import Client, Dialogue
 from esmtp_async.testing._rules import RuleBook
 from esmtp_async.testing._sasl import Realm
 from esmtp_async.testing._settings import Settings
-from esmtp_async.testing._store import Ledger
+from esmtp_async.testing._store import Record
 from esmtp_async.testing._tls import Authority
 from esmtp_async.testing._transactions import Transactions
 from esmtp_async.testing._wire import Gone, Hangup, Idle, Wire
@@ -49,7 +49,7 @@ class Conversation:
         self,
         *,
         settings: Settings,
-        ledger: Ledger,
+        record: Record,
         rules: RuleBook,
         wire: Wire,
         number: int,
@@ -59,10 +59,10 @@ class Conversation:
         self._wire = wire
         self._authority = authority
         self._client = client = Client(number)
-        self._dialogue = dialogue = Dialogue(ledger, rules, wire, client)
+        self._dialogue = dialogue = Dialogue(record, rules, wire, client)
         self._transactions = transactions = Transactions(
             settings=settings,
-            ledger=ledger,
+            record=record,
             wire=wire,
             dialogue=dialogue,
             client=client,
