@@ -37,6 +37,7 @@ class SMTPServer(Host):
         starttls: bool = False,
         users: Mapping[str, str] | None = None,
         mechanisms: Sequence[str] = ("PLAIN", "LOGIN"),
+        any_user: bool = False,
         require_auth: bool = False,
         auth_needs_tls: bool = True,
         extensions: Sequence[str] = DEFAULT_EXTENSIONS,
@@ -61,6 +62,8 @@ class SMTPServer(Host):
                 ANONYMOUS, OAUTHBEARER and XOAUTH2, whose tokens are the passwords, and
                 SCRAM-SHA-1, -256 and -512, which need the extra `scram`. Names with
                 `-PLUS` are offered under TLS alone.
+            any_user: let anybody in as whoever they say they are, where the mechanism
+                shows the password: PLAIN, LOGIN, OAUTHBEARER and XOAUTH2.
             require_auth: refuse MAIL without authentication.
             auth_needs_tls: offer and take AUTH only under TLS.
             extensions: the lines of the EHLO reply besides STARTTLS and AUTH.
@@ -90,6 +93,7 @@ class SMTPServer(Host):
             starttls=starttls,
             users=dict(users or {}),
             mechanisms=tuple(mechanisms),
+            any_user=any_user,
             require_auth=require_auth,
             auth_needs_tls=auth_needs_tls,
             extensions=tuple(extensions),

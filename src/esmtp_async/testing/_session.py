@@ -200,6 +200,7 @@ class Conversation:
             if self._client.tls
             else "",
             offered=tuple(self._dialogue.offered.get("AUTH", "").upper().split()),
+            any_user=self._settings.any_user,
         )
         authentication = Authentication(self._dialogue, realm)
 
@@ -220,7 +221,8 @@ class Conversation:
             raise Breach(503, "5.5.1", "AUTH within a mail transaction")
         if "AUTH" in self._dialogue.offered:
             return
-        if self._settings.users and not self._client.tls:
+        known = self._settings.users or self._settings.any_user
+        if known and not self._client.tls:
             raise Breach(538, "5.7.11", "authentication needs TLS")
         raise Breach(502, "5.5.1", "AUTH is not offered")
 

@@ -30,6 +30,7 @@ class Settings:
     starttls: bool
     users: Mapping[str, str] = field(repr=False)
     mechanisms: Sequence[str]
+    any_user: bool
     require_auth: bool
     auth_needs_tls: bool
     extensions: Sequence[str]
@@ -49,7 +50,7 @@ class Settings:
         lines = list(self.extensions)
         if self.starttls and not tls:
             lines.append("STARTTLS")
-        if self.users and (tls or not self.auth_needs_tls):
+        if (self.users or self.any_user) and (tls or not self.auth_needs_tls):
             # Without TLS there is no channel to bind (RFC 5802 §4).
             usable = (m for m in self.mechanisms if tls or not m.endswith("-PLUS"))
             lines.append(" ".join(("AUTH", *usable)))
