@@ -65,11 +65,15 @@ LAYERS: Final = """
     testing._session testing._scripted
     testing._server
     testing
+    _serve
+    _serve._maildir _serve._reading
+    _serve._page _serve._intake
+    _serve._web
     _conversation
     _demo
     _cli._exits _cli._output
-    _cli._commands _cli._compose _cli._server
-    _cli._demo _cli._send
+    _cli._commands _cli._compose _cli._server _cli._trouble _cli._running
+    _cli._demo _cli._send _cli._serve
     _cli
     __main__
 """

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from esmtp_async._cli import _demo, _send
+from esmtp_async._cli import _demo, _send, _serve
 from esmtp_async._cli._commands import Commands
 from esmtp_async._cli._exits import EXPLAINED, NOT_SENT, USAGE, MissingExtra
 from esmtp_async._cli._output import complain
@@ -37,6 +37,6 @@ def _parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"esmtp-async {version('esmtp-async')}"
     )
     commands = Commands(parser)
-    for command in (_demo, _send):
+    for command in (_demo, _send, _serve):
         command.add_to(commands)
     return parser
