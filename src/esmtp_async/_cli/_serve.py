@@ -221,6 +221,8 @@ def _check(options: argparse.Namespace) -> None:
         domain_or_literal(options.hostname)
     except InvalidInput as error:
         raise InvalidInput(f"--hostname: {error}") from None
+    if options.hostname.startswith("["):
+        raise InvalidInput("--hostname is a name, and no address")
 
 
 def _offered(options: argparse.Namespace) -> Sequence[str]:

@@ -66,8 +66,8 @@ class Intake:
         """Store in `mail`.
 
         `on_message` is called with each message that is on the disk, once; `on_said`
-        with the number of a connection and each line that is said there; `on_remark`
-        with what was wrong or odd, in words.
+        with the number of a connection and each line that is said there, or to be said
+        about it; `on_remark` with what is wrong, in words.
         """
         self._mail = mail
         self._on_message = on_message
@@ -89,11 +89,15 @@ class Intake:
     def store(self, message: StoredMessage) -> None:
         """Take a message, or one more recipient of one."""
         conversation = self._open[message.connection]
-        is_new = self._mail.store(
-            message,
-            conversation=list(conversation.lines),
-            breaches=list(conversation.breaches),
-        )
+        try:
+            is_new = self._mail.store(
+                message,
+                conversation=list(conversation.lines),
+                breaches=list(conversation.breaches),
+            )
+        except OSError as error:
+            self._on_remark(f"a message could not be stored: {error}")
+            raise
         if is_new:
             conversation.begin_anew()
             self._on_message(message)
@@ -103,6 +107,6 @@ class Intake:
         self._open[connection].breaches.append(remark)
         self._on_remark(remark)
 
-    def note(self, _connection: int, remark: str) -> None:
-        """Take what is odd."""
-        self._on_remark(remark)
+    def note(self, connection: int, remark: str) -> None:
+        """Take what is odd: nobody needs to know but who watches closely."""
+        self._on_said(connection, f"~ {printable(remark.encode('utf-8', 'replace'))}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from http import HTTPStatus
@@ -20,7 +20,6 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from esmtp_async._serve._maildir import Envelope, MailDirectory
 from esmtp_async._serve._reading import (
     HEAD,
-    Attachment,
     Reading,
     first,
     read,
@@ -98,12 +97,20 @@ class Page:
 
     def __init__(self, mail: MailDirectory) -> None:
         self._mail = mail
-        self._entry = lru_cache(_KNOWN)(self._read_entry)
+        self._headline = lru_cache(_KNOWN)(self._read_headline)
         files = resources.files("esmtp_async._serve") / "static"
         policy = {"Content-Security-Policy": _PAGE_POLICY}
         self._static = {
             path: Answer(HTTPStatus.OK, kind, (files / name).read_bytes(), policy)
             for path, (name, kind) in _FILES.items()
+        }
+        one = "/api/messages/(?P<id>[^/]+)"
+        self._api: dict[str, dict[str, Callable[[Mapping[str, str]], Answer]]] = {
+            "/api/messages": {"GET": self._list, "DELETE": self._clear},
+            one: {"GET": self._show, "DELETE": self._delete},
+            f"{one}/source": {"GET": self._source},
+            f"{one}/html": {"GET": self._html},
+            f"{one}/attachments/(?P<index>[0-9]+)": {"GET": self._attachment},
         }
 
     def answer(self, method: str, target: str) -> Answer:
@@ -111,91 +118,92 @@ class Page:
         split = urlsplit(target)
         if method == "GET" and split.path in self._static:
             return self._static[split.path]
-        steps = [unquote(step) for step in split.path.split("/")]
+        for path, acts in self._api.items():
+            match = re.fullmatch(path, split.path)
+            if match and method in acts:
+                asked = {
+                    name: unquote(step) for name, step in match.groupdict().items()
+                }
+                return self._act(acts[method], asked | {"query": split.query})
+            if match:
+                no = problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not for it")
+                return no._replace(headers={"Allow": ", ".join(acts)})
+        return _NOWHERE
+
+    def _act(
+        self, act: Callable[[Mapping[str, str]], Answer], asked: Mapping[str, str]
+    ) -> Answer:
         try:
-            return self._api(method, steps, split.query)
+            return act(asked)
         except KeyError:
-            return problem(HTTPStatus.NOT_FOUND, "there is no such thing here")
+            return _NOWHERE
         except Unusable as error:
             return problem(HTTPStatus.BAD_REQUEST, str(error))
 
-    def _api(self, method: str, steps: list[str], query: str) -> Answer:
-        match (method, *steps):
-            case ("GET", "", "api", "messages"):
-                return self._list(query)
-            case ("DELETE", "", "api", "messages"):
-                self._mail.clear()
-                return _DONE
-            case ("GET", "", "api", "messages", message_id):
-                return self._show(message_id)
-            case ("DELETE", "", "api", "messages", message_id):
-                self._mail.delete(message_id)
-                return _DONE
-            case ("GET", "", "api", "messages", message_id, "source"):
-                return self._source(message_id)
-            case ("GET", "", "api", "messages", message_id, "html"):
-                return self._html(message_id)
-            case ("GET", "", "api", "messages", message_id, "attachments", index):
-                return self._attachment(message_id, index)
-            case (_, "", "api", "messages", *rest) if len(rest) < 4:
-                return problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not for it")
-        raise KeyError(method)
-
-    def _list(self, query: str) -> Answer:
-        asked = _Asked.of(query)
-        deadline = time.monotonic() + asked.wait
+    def _list(self, asked: Mapping[str, str]) -> Answer:
+        wanted = _Wanted.of(asked["query"])
+        deadline = time.monotonic() + wanted.wait
         while True:
             version = self._mail.version
-            answer = self._found(asked)
+            answer = self._found(wanted)
             left = deadline - time.monotonic()
             if answer["messages"] or left <= 0:
                 return told(answer)
             self._mail.wait_for_change(version, left)
 
-    def _found(self, asked: _Asked) -> dict[str, object]:
+    def _clear(self, _asked: Mapping[str, str]) -> Answer:
+        self._mail.clear()
+        return _DONE
+
+    def _delete(self, asked: Mapping[str, str]) -> Answer:
+        self._mail.delete(asked["id"])
+        return _DONE
+
+    def _found(self, wanted: _Wanted) -> dict[str, object]:
         ids = self._mail.ids()
         start = 0
-        if asked.before:
-            start = next((n for n, i in enumerate(ids) if i < asked.before), len(ids))
+        if wanted.before:
+            start = next((n for n, i in enumerate(ids) if i < wanted.before), len(ids))
         found: list[dict[str, object]] = []
         behind: str | None = None
         for message_id in ids[start:]:
-            entry = self._entry_of(message_id)
-            if entry is None or not asked.fits(entry):
+            entry = self._entry(message_id)
+            if entry is None or not wanted.fits(entry):
                 continue
-            if len(found) == asked.limit:
+            if len(found) == wanted.limit:
                 behind = str(found[-1]["id"])
                 break
             found.append(entry)
         return {"total": len(ids), "messages": found, "before": behind}
 
-    def _entry_of(self, message_id: str) -> dict[str, object] | None:
+    def _entry(self, message_id: str) -> dict[str, object] | None:
         """Give the entry of a message in the list, unless it is gone already."""
         try:
-            return self._entry(message_id)
+            envelope = self._mail.envelope(message_id)
+            author, subject = self._headline(message_id)
         except KeyError:
             return None
-
-    def _read_entry(self, message_id: str) -> dict[str, object]:
-        envelope = self._mail.envelope(message_id)
-        fields = read_fields(self._mail.octets(message_id, HEAD))
         return {
             "id": envelope.id,
             "received": envelope.received,
             "reverse_path": envelope.reverse_path,
             "recipients": [recipient["path"] for recipient in envelope.recipients],
-            "from": first(fields, "From"),
-            "subject": first(fields, "Subject"),
+            "from": author,
+            "subject": subject,
             "size": envelope.size,
             "breaches": len(envelope.breaches),
         }
+
+    def _read_headline(self, message_id: str) -> tuple[str, str]:
+        fields = read_fields(self._mail.octets(message_id, HEAD))
+        return first(fields, "From"), first(fields, "Subject")
 
     def _read(self, message_id: str) -> tuple[Envelope, Reading]:
         octets = self._mail.octets(message_id)
         return self._mail.envelope(message_id), read(octets)
 
-    def _show(self, message_id: str) -> Answer:
-        envelope, reading = self._read(message_id)
+    def _show(self, asked: Mapping[str, str]) -> Answer:
+        envelope, reading = self._read(asked["id"])
         return told(
             {
                 **asdict(envelope),
@@ -218,14 +226,14 @@ class Page:
             }
         )
 
-    def _source(self, message_id: str) -> Answer:
-        octets = self._mail.octets(message_id)
-        return _file(f"{message_id}.eml", "message/rfc822", octets)
+    def _source(self, asked: Mapping[str, str]) -> Answer:
+        octets = self._mail.octets(asked["id"])
+        return _file(f"{asked['id']}.eml", "message/rfc822", octets)
 
-    def _html(self, message_id: str) -> Answer:
-        _, reading = self._read(message_id)
+    def _html(self, asked: Mapping[str, str]) -> Answer:
+        _, reading = self._read(asked["id"])
         if reading.html is None:
-            raise KeyError(message_id)
+            raise KeyError(asked["id"])
         html = with_pictures(reading.html, reading.attachments)
         return Answer(
             HTTPStatus.OK,
@@ -234,29 +242,30 @@ class Page:
             {"Content-Security-Policy": _MAIL_POLICY},
         )
 
-    def _attachment(self, message_id: str, index: str) -> Answer:
-        _, reading = self._read(message_id)
-        attachment: Attachment
-        for attachment in reading.attachments:
-            if str(attachment.index) == index:
-                known = attachment.type in _HARMLESS
-                kind = attachment.type if known else "application/octet-stream"
-                return _file(attachment.name, kind, attachment.octets)
-        raise KeyError(index)
+    def _attachment(self, asked: Mapping[str, str]) -> Answer:
+        _, reading = self._read(asked["id"])
+        for each in reading.attachments:
+            if str(each.index) == asked["index"]:
+                known = each.type in _HARMLESS
+                kind = each.type if known else "application/octet-stream"
+                return _file(each.name, kind, each.octets)
+        raise KeyError(asked["index"])
 
 
+_NOWHERE: Final = problem(HTTPStatus.NOT_FOUND, "there is no such thing here")
 _DONE: Final = Answer(HTTPStatus.NO_CONTENT, "", b"")
 
 
 def _file(name: str, kind: str, octets: bytes) -> Answer:
     """Answer with a file to be saved, under a name that is safe (RFC 6266)."""
     plain = name.encode("ascii", "replace").decode().replace("?", "_")
-    named = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    exact = quote(name, safe="")
+    named = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}"
     policy = {"Content-Disposition": named, "Content-Security-Policy": _FILE_POLICY}
     return Answer(HTTPStatus.OK, kind, octets, policy)
 
 
-class _Asked(NamedTuple):
+class _Wanted(NamedTuple):
     """Which messages are asked for."""
 
     limit: int = _FEW
@@ -270,7 +279,7 @@ class _Asked(NamedTuple):
     wait: float = 0.0
 
     @classmethod
-    def of(cls, query: str) -> _Asked:
+    def of(cls, query: str) -> _Wanted:
         """Read a query.
 
         Raises `Unusable`.
@@ -293,7 +302,9 @@ class _Asked(NamedTuple):
     def fits(self, entry: Mapping[str, object]) -> bool:
         """Tell whether a message is one of them."""
         recipients = entry["recipients"]
-        paths = [str(path) for path in recipients] if isinstance(recipients, list) else []
+        paths = (
+            [str(path) for path in recipients] if isinstance(recipients, list) else []
+        )
         if self.recipient and self.recipient not in map(str.casefold, paths):
             return False
         seen = (entry["reverse_path"], entry["from"], entry["subject"], *paths)

@@ -10,6 +10,7 @@ import mimetypes
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.errors import HeaderParseError
 from email.generator import BytesGenerator
@@ -41,7 +42,8 @@ _PICTURES: Final = frozenset(
 )
 
 
-class Attachment(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Attachment:
     """A part of a message that is not its body."""
 
     #: Its place in the message, counted from 0; what it is fetched by.
@@ -138,7 +140,8 @@ def _decoded(value: str) -> str:
         text = str(make_header(decode_header(value)))
     except (HeaderParseError, LookupError, ValueError):
         return value
-    return text.encode("utf-8", "replace").decode("utf-8")
+    # Nothing at all came of it where it was no base64.
+    return text.encode("utf-8", "replace").decode("utf-8") or value
 
 
 def _octets(part: Message) -> bytes:

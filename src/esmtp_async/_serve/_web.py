@@ -87,7 +87,9 @@ class _Server(ThreadingHTTPServer):
         TCPServer.server_bind(self)
         self.server_name, self.server_port = ADDRESS, self.socket.getsockname()[1]
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(
+        self, request: socket | tuple[bytes, socket], client_address: object
+    ) -> None:
         """Be quiet about a browser that is gone, and about nothing else."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
@@ -113,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._site = site
         super().__init__(request, client_address, server)
 
-    def do_GET(self) -> None:  # noqa: N802 - so the base class has it
+    def do_GET(self) -> None:
         """Answer a request."""
         trouble = self._trouble()
         if trouble is not None:
