@@ -361,7 +361,7 @@ def test_other_machines_must_be_asked_for() -> None:
 def test_options_that_make_no_sense(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit, match="^2$"):  # argparse raises it itself
+    with pytest.raises(SystemExit, match=r"^2$"):  # argparse raises it itself
         sys.exit(main(["serve", *arguments]))
     out, err = capsys.readouterr()
     assert out == ""

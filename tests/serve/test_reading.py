@@ -6,7 +6,13 @@ import base64
 
 import pytest
 
-from esmtp_async._serve._reading import read, read_fields, safe_name, with_pictures
+from esmtp_async._serve._reading import (
+    inert,
+    read,
+    read_fields,
+    safe_name,
+    with_pictures,
+)
 from tests.serve.served import PNG, letter, newsletter
 
 
@@ -62,6 +68,20 @@ def test_where_a_picture_is_put_in(html: str, is_put_in: bool) -> None:  # noqa:
     shown = with_pictures(html, attachments)
     assert ("data:image/png" in shown) is is_put_in
     assert (shown == html) is not is_put_in
+
+
+@pytest.mark.parametrize(
+    ("html", "made_inert"),
+    [
+        ("<link rel=preconnect href=x>", "<x-link rel=preconnect href=x>"),
+        ("<IFRAME src=x></iFrame>", "<x-IFRAME src=x></x-iFrame>"),
+        ("<base/href=x>", "<x-base/href=x>"),
+        ("<meta\n>", "<x-meta\n>"),
+        ("a < link <linked> <p>", "a < link <linked> <p>"),
+    ],
+)
+def test_tags_that_call_elsewhere(html: str, made_inert: str) -> None:
+    assert inert(html) == made_inert
 
 
 def test_what_is_no_picture_is_not_put_in() -> None:

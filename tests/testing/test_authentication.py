@@ -185,6 +185,7 @@ async def test_secrets_are_on_no_record() -> None:
     )
     assert [secret for secret in secrets if secret in record] == []
     assert ("C", b"AUTH PLAIN <%d octets>\r\n" % len(GOOD)) in server.transcript[0]
+    assert ("C", b"AUTH PLAIN\r\n") in server.transcript[4]
     assert ("C", b"<%d octets>\r\n" % len(GOOD)) in server.transcript[4]
 
 

@@ -22,6 +22,7 @@ from esmtp_async._serve._reading import (
     HEAD,
     Reading,
     first,
+    inert,
     read,
     read_fields,
     with_pictures,
@@ -43,7 +44,7 @@ _PAGE_POLICY: Final = (
     "frame-ancestors 'none'"
 )
 # A mail's HTML runs nothing, loads nothing and is nobody: what it shows, it brings
-# along. A link that somebody follows opens by itself.
+# along. A link that somebody follows opens in a page of its own.
 _MAIL_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
@@ -234,7 +235,7 @@ class Page:
         _, reading = self._read(asked["id"])
         if reading.html is None:
             raise KeyError(asked["id"])
-        html = with_pictures(reading.html, reading.attachments)
+        html = with_pictures(inert(reading.html), reading.attachments)
         return Answer(
             HTTPStatus.OK,
             "text/html; charset=utf-8",

@@ -36,6 +36,11 @@ _LONGEST_NAME: Final = 120
 HEAD: Final = 64 * 1024
 # A file that HTML shows, where HTML and CSS name one (RFC 2392).
 _CID: Final = re.compile(r"""(?<=["'(=])\s*cid:(?P<id>[^"'()\s<>]+)""", re.IGNORECASE)
+# Tags for which a browser calls elsewhere before it looks whether it may: a connection
+# alone tells that the mail was opened.
+_CALLING: Final = re.compile(
+    r"<(?=/?(?:base|embed|frame|frameset|iframe|link|meta|object)\b)(/?)", re.IGNORECASE
+)
 #: Pictures that a browser shows and that cannot run anything.
 _PICTURES: Final = frozenset(
     {"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp"}
@@ -209,6 +214,11 @@ def safe_name(name: str) -> str:
         suffix = dot + suffix if stem and len(suffix) < 10 else ""
         plain = plain[: _LONGEST_NAME - len(suffix)] + suffix
     return plain
+
+
+def inert(html: str) -> str:
+    """Make tags that have a browser call elsewhere into such that mean nothing."""
+    return _CALLING.sub(r"<\1x-", html)
 
 
 def with_pictures(html: str, attachments: tuple[Attachment, ...]) -> str:

@@ -109,7 +109,7 @@ class Dialogue:
             self._hear(b"<too many octets>\r\n")
             return CommandLine("", "", Breach(500, "5.5.6", "the line is too long"))
         secret = _INITIAL_RESPONSE.fullmatch(octets)
-        if secret is None:
+        if secret is None or not secret[2].strip():
             self._hear(octets)
         else:
             self._hear(b"%b<%d octets>\r\n" % (secret[1], len(secret[2].rstrip())))
