@@ -91,7 +91,7 @@ def tests(session: nox.Session) -> None:
     (``nox -s tests-3.11 -- -k pool``) there is no gate.
     """
     install(session, "test")
-    apart = "not interop and not mutation and not simulation"
+    apart = "not browser and not interop and not mutation and not simulation"
     pytest = ["pytest", "-n", "4", "-m", apart]
     if session.posargs:
         session.run(*pytest, *session.posargs)
@@ -199,6 +199,13 @@ def docs(session: nox.Session) -> None:
     """Run every code sample of the documentation."""
     install(session, "test")
     session.run("pytest", "docs", "README.md")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Look at the page of `esmtp serve` in Chromium, which must be installed."""
+    install(session, "test")
+    session.run("pytest", "-m", "browser", "tests/serve")
 
 
 @nox.session

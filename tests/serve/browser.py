@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-CHROMIUM: Final = "/usr/bin/chromium"
+CHROMIUM: Final = os.environ.get("ESMTP_CHROMIUM", "/usr/bin/chromium")
 #: Seconds for anything to happen.
 SOON: Final = 15.0
 

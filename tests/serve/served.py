@@ -137,7 +137,9 @@ def letter(subject: str = "Hello", text: str = "Hello.\n") -> EmailMessage:
     return message
 
 
-def newsletter() -> EmailMessage:
+def newsletter(
+    pdf: str = "Rechnung Größe 7.pdf", csv: str = "../../etc/passwd.csv"
+) -> EmailMessage:
     """Write a message with all that a page shows."""
     message = EmailMessage()
     message["From"] = "Mill & Daughters <orders@mill.example>"
@@ -147,11 +149,11 @@ def newsletter() -> EmailMessage:
     message.add_alternative(HTML, subtype="html")
     [_, html] = message.iter_parts()
     assert isinstance(html, EmailMessage)
-    html.add_related(PNG, "image", "png", cid="<logo@mill.example>")
-    message.add_attachment(
-        b"%PDF-1.7\n%%EOF\n", "application", "pdf", filename="Rechnung Größe 7.pdf"
+    html.add_related(
+        PNG, "image", "png", cid="<logo@mill.example>", filename="logo.png"
     )
-    message.add_attachment("7;8\n", subtype="csv", filename="../../etc/passwd.csv")
+    message.add_attachment(b"%PDF-1.7\n%%EOF\n", "application", "pdf", filename=pdf)
+    message.add_attachment("7;8\n", subtype="csv", filename=csv)
     return message
 
 

@@ -75,7 +75,7 @@ def test_a_message_is_shown_in_every_way(tab: Tab, server: Serving) -> None:
     files = tab.run(
         "[...document.querySelectorAll('.attachments .name')].map(e => e.innerText)"
     )
-    assert files == ["part-2.png", "Rechnung Größe 7.pdf", "passwd.csv"]
+    assert files == ["logo.png", "Rechnung Größe 7.pdf", "passwd.csv"]
     for name, words in (
         ("Text", "Your coffee is on its way."),
         ("Headers", "MIME-Version"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import smtplib
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from esmtp_async._cli import main
+from tests.docs.pages import DOCS
 from tests.serve.served import SOON, command, files, letter, serving
 
 #: All addresses of this machine.
@@ -372,6 +374,34 @@ def test_a_directory_that_is_something_else(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     complaint = fail("--directory", str(tmp_path))
     assert "is no Maildir, and holds other things" in complaint
+
+
+def lines_of_the_page() -> list[str]:
+    """Give each `esmtp serve` that the documentation shows."""
+    page = (DOCS / "howto" / "serve.md").read_text("utf-8")
+    return re.findall(r"^esmtp serve.*$", page, re.MULTILINE)
+
+
+def test_the_page_shows_many_ways() -> None:
+    assert len(lines_of_the_page()) > 10
+
+
+@pytest.mark.parametrize("line", lines_of_the_page())
+def test_what_the_page_shows_can_be_typed(line: str, tmp_path: Path) -> None:
+    program, *arguments = shlex.split(line)
+    assert program == "esmtp"
+    ports = ["--port", "0", "--http-port", "auto"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "esmtp_async", *arguments, *ports],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        cwd=tmp_path,
+        env={**os.environ, "ESMTP_SERVE_PASSWORD": "sesame"},
+    ) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["server"]
+        process.terminate()
+    assert process.returncode == 0
 
 
 def test_it_forgets_what_it_stored() -> None:

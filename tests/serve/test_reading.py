@@ -37,7 +37,7 @@ def test_a_message_with_everything() -> None:
     assert "Good morning, Zoë" in reading.html
     told = [(each.name, each.type, each.octets) for each in reading.attachments]
     assert told == [
-        ("part-2.png", "image/png", PNG),
+        ("logo.png", "image/png", PNG),
         ("Rechnung Größe 7.pdf", "application/pdf", b"%PDF-1.7\n%%EOF\n"),
         ("passwd.csv", "text/csv", b"7;8\n"),
     ]

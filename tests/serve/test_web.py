@@ -153,7 +153,7 @@ def test_a_message(site: Site) -> None:
     attachments = told["attachments"]
     assert isinstance(attachments, list)
     assert [each["name"] for each in attachments] == [
-        *("part-2.png", "Rechnung Größe 7.pdf", "passwd.csv")
+        *("logo.png", "Rechnung Größe 7.pdf", "passwd.csv")
     ]
 
 

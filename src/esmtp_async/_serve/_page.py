@@ -34,8 +34,8 @@ _FEW: Final = 50
 _MOST: Final = 500
 #: Seconds that a request may wait for a message to come.
 LONGEST_WAIT: Final = 60.0
-#: Messages whose entry in the list is kept at hand.
-_KNOWN: Final = 2000
+#: Messages whose From and Subject are kept at hand.
+_KNOWN: Final = 20_000
 
 # The page's own files and nothing else.
 _PAGE_POLICY: Final = (

@@ -85,13 +85,16 @@ function entry(message) {
   const date = new Date(message.received);
   return make("li", { "data-id": message.id },
     make("a", { href: `#${message.id}` },
-      make("span", { class: "who" }, message.from || address(message.reverse_path)),
+      make("span", { class: "who" }, short(message.from) || address(message.reverse_path)),
       make("time", { datetime: message.received, title: exactly.format(date) }, brief(date)),
       make("span", { class: "subject" }, message.subject || "(no subject)"),
       make("span", { class: "to" },
         `to ${message.recipients.join(", ")}`,
         message.breaches ? make("span", { class: "tag bad" }, "breach") : null)));
 }
+
+// The name in "Name" <address>, or whatever else there is.
+const short = (from) => from.replace(/\s*<[^<>]*>\s*$/, "").replace(/^"(.*)"$/, "$1").trim() || from;
 
 const link = (place) => entries.children[place]?.querySelector("a");
 
