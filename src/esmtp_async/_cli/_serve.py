@@ -161,7 +161,7 @@ def _add_trouble(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     _check(options)
-    password = None if options.user is None else _password(options.user)
+    users = _users(options.user)
     with ExitStack() as stack:
         directory, keep = options.directory, options.keep
         if directory is None:
@@ -180,7 +180,7 @@ def _run(options: argparse.Namespace) -> int:
             lmtp=options.lmtp,
             tls=options.tls,
             starttls=options.starttls,
-            users={} if password is None else {options.user: password},
+            users=users,
             any_user=options.any_auth,
             mechanisms=_SHOWING if options.any_auth else _MECHANISMS,
             require_auth=options.require_auth,
@@ -242,6 +242,11 @@ def _offered(options: argparse.Namespace) -> Sequence[str]:
 
 def _keyword(line: str) -> str:
     return line.partition(" ")[0].upper()
+
+
+def _users(name: str | None) -> dict[str, str]:
+    """Give who may authenticate; a password may be asked for."""
+    return {} if name is None else {name: _password(name)}
 
 
 def _password(user: str) -> str:

@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -114,7 +114,7 @@ class MailDirectory:
 
         Once it returns, the message is on the disk. Raises `OSError`.
         """
-        recipients = [
+        recipients: list[Mapping[str, object]] = [
             {"path": path, "parameters": dict(parameters)}
             for path, parameters in message.recipients
         ]
@@ -140,8 +140,8 @@ class MailDirectory:
                 message.content,
             )
             return True
-        told = asdict(known) | {"recipients": [*known.recipients, *recipients]}
-        self._write_envelope(Envelope(**told))
+        recipients = [*known.recipients, *recipients]
+        self._write_envelope(replace(known, recipients=recipients))
         self._note_change()
         return False
 

@@ -203,5 +203,5 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(news.encode())
             told = version
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing: what is printed is about mail."""

@@ -75,7 +75,7 @@ class Record(Protocol):
     It is called from the server's event loop, which waits meanwhile.
     """
 
-    def tape(self, connection: int) -> Tape:
+    def tape(self, connection: int, /) -> Tape:
         """Give what takes the conversation on a connection, counted from 1."""
         ...
 
@@ -83,7 +83,7 @@ class Record(Protocol):
         """Give a name to a message that is about to be taken, unlike any other."""
         ...
 
-    def store(self, message: StoredMessage) -> None:
+    def store(self, message: StoredMessage, /) -> None:
         """Take a message, or one more recipient of a message that was taken already.
 
         The latter has the queue id of the message, and happens with LMTP alone. What
@@ -91,11 +91,11 @@ class Record(Protocol):
         """
         ...
 
-    def breach(self, connection: int, remark: str) -> None:
+    def breach(self, connection: int, remark: str, /) -> None:
         """Take a breach of the RFCs by a client, in words."""
         ...
 
-    def note(self, connection: int, remark: str) -> None:
+    def note(self, connection: int, remark: str, /) -> None:
         """Take what is odd, but allowed, in words."""
         ...
 
