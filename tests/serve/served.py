@@ -118,8 +118,8 @@ def serving(*arguments: str, **environment: str) -> Iterator[Serving]:
         try:
             yield Serving(process)
         finally:
-            if process.poll() is None:
-                process.kill()
+            process.terminate()
+            process.wait(SOON)
 
 
 def files(directory: Path) -> list[Path]:

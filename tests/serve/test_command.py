@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from esmtp_async._cli import main
+from esmtp_async._cli import _serve, main
 from tests.docs.pages import DOCS
 from tests.serve.served import SOON, command, files, letter, serving
 
@@ -239,6 +240,21 @@ def test_a_password_is_needed_from_somewhere() -> None:
     assert "ESMTP_SERVE_PASSWORD is not set" in fail("--user", "ada")
 
 
+def test_a_password_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ESMTP_SERVE_PASSWORD", raising=False)
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: f"to {prompt}")
+    assert _serve._users("ada") == {"ada": "to Password that ada shall have: "}
+
+
+def test_tls_without_its_extra_says_which(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    assert main(["serve", "--port", "0", "--http-port", "0", "--tls"]) == 2
+    complaint = "esmtp: TLS here needs trustme: pip install 'esmtp-async[testing]'\n"
+    assert capsys.readouterr() == ("", complaint)
+
+
 def test_lmtp() -> None:
     with serving("--lmtp", "--refuse", "c@x.test=452 4.2.2 full") as server:
         assert server.where["server"].startswith("lmtp://")
@@ -355,6 +371,7 @@ def test_other_machines_must_be_asked_for() -> None:
         (["--refuse-at", "lunch=550 5.0.0 no"], "'lunch' is no stage"),
         (["--refuse-at", "mail=550 no\nmore"], "is no refusal"),
         (["--drop-at", "lunch"], "'lunch' is no stage"),
+        (["--delay", "soon"], "is no time in seconds"),
         (["--delay", "-1"], "is no time in seconds"),
         (["--delay", "inf"], "is no time in seconds"),
         (["--quiet", "-v"], "not allowed with"),

@@ -132,6 +132,7 @@ def test_octets_that_are_no_text_are_shown_as_such() -> None:
         ("windows-1252", b"\x80", "€"),
         ("utf-8", b"\xc3\xa9", "é"),
         ("utf-8", b"\xff", "\ufffd"),
+        ("windows-99999", b"\xc3\xa9", "é"),
         ("nonsense", b"\xc3\xa9", "é"),
         ("unicode_escape", b"\\u00e9", "\\u00e9"),
     ],

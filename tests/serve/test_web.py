@@ -209,6 +209,14 @@ def test_a_message_without_html_has_none(site: Site) -> None:
     assert site.get(f"/api/messages/{message_id}/html").status == 404
 
 
+def test_what_goes_while_it_is_listed_is_not_there(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, gone = site.store(letter("kept").as_bytes()), site.mail.next_id()
+    monkeypatch.setattr(MailDirectory, "ids", lambda _: [gone, kept])
+    assert subjects(site.get("/api/messages")) == ["kept"]
+
+
 def test_delete(site: Site) -> None:
     first, second, third = (site.store(letter().as_bytes()) for _ in range(3))
     assert site.delete(f"/api/messages/{second}").status == 204
