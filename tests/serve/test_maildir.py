@@ -162,6 +162,13 @@ def test_mail_of_others_is_neither_shown_nor_deleted(tmp_path: Path) -> None:
     assert len(box) == 1
 
 
+def test_a_message_without_its_envelope_is_none(tmp_path: Path) -> None:
+    mail = MailDirectory(tmp_path)
+    kept, lost = message(mail), message(mail)
+    (tmp_path / "envelopes" / f"{lost}.json").unlink()
+    assert mail.ids() == [kept]
+
+
 def test_a_directory_of_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(InvalidInput, match="is no Maildir, and holds other things"):

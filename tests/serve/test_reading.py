@@ -142,6 +142,35 @@ def test_the_charset_of_a_body(charset: str, body: bytes, text: str) -> None:
     assert read(header + body).text == text
 
 
+def test_a_text_that_is_attached_is_no_body() -> None:
+    message = octets(
+        "Content-Type: multipart/mixed; boundary=x",
+        "",
+        "--x",
+        "Content-Disposition: attachment",
+        "",
+        "a file",
+        "--x",
+        "Content-Type: text/plain; name=notes.txt",
+        "",
+        "another",
+        "--x",
+        "",
+        "the body",
+        "--x",
+        "",
+        "more",
+        "--x--",
+    )
+    reading = read(message)
+    assert reading.text == "the body"
+    assert [(each.name, each.octets) for each in reading.attachments] == [
+        ("part-0.txt", b"a file"),
+        ("notes.txt", b"another"),
+        ("part-3.txt", b"more"),
+    ]
+
+
 def test_a_message_in_a_message_is_a_file() -> None:
     inner = b"Subject: inner\r\n\r\nHello.\r\n"
     message = octets(

@@ -254,6 +254,16 @@ def test_another_name_of_this_machine_is_refused(
     assert b"messages" not in got.body
 
 
+@pytest.mark.parametrize(
+    "hosts", [[], ["localhost", "evil.example"], ["localhost"] * 2]
+)
+def test_a_request_names_one_host(site: Site, hosts: list[str]) -> None:
+    lines = ["GET / HTTP/1.1", *(f"Host: {host}" for host in hosts), "", ""]
+    with socket.create_connection(("127.0.0.1", site.port), SOON) as raw:
+        raw.sendall("\r\n".join(lines).encode())
+        assert raw.recv(4096).startswith(b"HTTP/1.1 421 ")
+
+
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1", "[::1]:99"])
 def test_a_tunnel_may_end_at_another_port(site: Site, host: str) -> None:
     assert site.get("/api/messages", Host=host).status == 200
@@ -423,6 +433,19 @@ def test_a_directory_that_is_gone_is_told(site: Site) -> None:
 def test_a_port_is_of_one_page(site: Site) -> None:
     with pytest.raises(OSError, match="in use"), _web.serving(site.mail, site.port):
         pass
+
+
+def test_a_port_can_be_had_again_at_once(tmp_path: Path) -> None:
+    mail = MailDirectory(tmp_path)
+    with _web.serving(mail, 0) as port:
+        # Who closes first is who the port is not free for.
+        with socket.create_connection(("127.0.0.1", port), SOON) as raw:
+            raw.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            while raw.recv(65536):
+                pass
+    with _web.serving(mail, port) as again:
+        assert again == port
+        assert http(port, "GET", "/").status == 200
 
 
 def test_it_listens_on_this_machine_alone(site: Site) -> None:
