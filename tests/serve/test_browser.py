@@ -63,6 +63,7 @@ def test_a_message_appears_by_itself(tab: Tab, server: Serving) -> None:
     has(tab, 2)
     assert listed(tab) == ["second", "first"]
     assert tab.run("document.title") == "(2) esmtp serve"
+    assert tab.text("#count[role=status]") == "2 messages"
     assert tab.run("document.querySelector('#none').hidden") is True
 
 

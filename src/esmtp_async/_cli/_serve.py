@@ -53,7 +53,12 @@ def add_to(commands: Commands) -> None:
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("where, and how long").add_argument
-    add("--host", default="127.0.0.1", metavar="ADDRESS", help="(127.0.0.1)")
+    add(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="to listen at (127.0.0.1)",
+    )
     add(
         "--expose",
         action="store_true",
@@ -80,7 +85,12 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"messages that stay, the newest (all; without --directory {_FEW})",
     )
-    add("--once", type=_count, metavar="N", help="stop after that many messages")
+    add(
+        "--once",
+        type=_count,
+        metavar="N",
+        help="stop after that many messages; exit code 3 if it is stopped before",
+    )
     how_much = parser.add_mutually_exclusive_group()
     how_much.add_argument(
         "-q", "--quiet", action="store_true", help="print the first line alone"
@@ -109,7 +119,7 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
         type=_extensions,
         default=DEFAULT_EXTENSIONS,
         metavar="LIST",
-        help=f"lines of the EHLO reply ({','.join(DEFAULT_EXTENSIONS)})",
+        help=f"lines of the EHLO reply ({', '.join(DEFAULT_EXTENSIONS)})",
     )
     add(
         "--without",

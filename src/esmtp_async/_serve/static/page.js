@@ -11,6 +11,7 @@ const [view, search, live, sure] = ["message", "search", "live", "sure"].map(at)
 
 let shown = []; // the entries of the list
 let wanted = STEP; // how many of them there may be
+let asked = 0; // how often the list has been asked for
 let current = ""; // the id of the message that is open
 let tab = "";
 
@@ -61,15 +62,16 @@ const many = (count, word, words) => `${count.toLocaleString()} ${count === 1 ? 
 
 async function refresh() {
   const query = new URLSearchParams({ limit: wanted, search: search.value.trim() });
+  asked += 1;
+  const turn = asked;
   const answer = await (await ask(`${API}?${query}`)).json();
+  if (turn !== asked) return; // a later question is under way
   shown = answer.messages;
   const known = new Map([...entries.children].map((item) => [item.dataset.id, item]));
   const items = shown.map((message) => known.get(message.id) ?? entry(message));
-  const focused = document.activeElement?.closest("#entries li")?.dataset.id;
-  entries.replaceChildren(...items);
-  if (focused !== undefined) {
-    link(Math.max(0, shown.findIndex((message) => message.id === focused)))?.focus();
-  }
+  const focused = document.activeElement?.closest("#entries li");
+  place(items);
+  if (focused && !focused.isConnected) link(0)?.focus();
   more.hidden = answer.before === null || wanted >= MOST;
   none.hidden = items.length > 0;
   none.textContent = answer.total
@@ -77,8 +79,19 @@ async function refresh() {
     : "No messages yet. Send one, and it appears here.";
   document.title = answer.total ? `(${answer.total}) esmtp serve` : "esmtp serve";
   at("clear").disabled = answer.total === 0;
-  live.title = many(answer.total, "message", "messages");
+  const count = many(answer.total, "message", "messages");
+  if (at("count").textContent !== count) at("count").textContent = count;
   mark();
+}
+
+// What stays is not touched: it may be about to be clicked, or have the focus.
+function place(items) {
+  const staying = new Set(items);
+  for (const item of [...entries.children]) if (!staying.has(item)) item.remove();
+  items.forEach((item, index) => {
+    const there = entries.children[index];
+    if (there !== item) entries.insertBefore(item, there ?? null);
+  });
 }
 
 function entry(message) {
@@ -96,7 +109,7 @@ function entry(message) {
 // The name in "Name" <address>, or whatever else there is.
 const short = (from) => from.replace(/\s*<[^<>]*>\s*$/, "").replace(/^"(.*)"$/, "$1").trim() || from;
 
-const link = (place) => entries.children[place]?.querySelector("a");
+const link = (index) => entries.children[index]?.querySelector("a");
 
 function mark() {
   for (const item of entries.children) {
