@@ -27,8 +27,12 @@ FUZZED = [
     *("addresses", "parameters", "servers", "reports"),
 ]
 
-#: What talks to real servers wherever tests run.
-REAL = "interop and not kerberos and not matrix"
+#: The tests that `tests` leaves out: what picks them, and where they are.
+APART = {
+    "mutation": ("mutation", "tests/protocol/test_mutation.py"),
+    "simulation": ("simulation", "tests/simulation"),
+    "interop": ("(interop and not kerberos and not matrix)", "tests/interop"),
+}
 
 PROTOCOL = "src/esmtp_async/protocol/*"
 REST = "src/esmtp_async/*"
@@ -53,7 +57,7 @@ nox.needs_version = ">=2026.10.20"
 nox.options.default_venv_backend = "venv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "tests", "mutation", "docs"]
+nox.options.sessions = ["lint", "tests", "mutation", "docs", "examples"]
 
 
 def install(session: nox.Session, group: str) -> None:
@@ -70,6 +74,18 @@ def install(session: nox.Session, group: str) -> None:
     session.install(f"{wheel}[testing,trio,uvloop]", *requirements)
     session.run(*pip, "install", "--force-reinstall", "--no-deps", str(wheel))
     session.run("python", "-c", PROOF_OF_WHEEL)
+
+
+def run_apart(session: nox.Session, *names: str) -> None:
+    """Run tests that are left out elsewhere; no server they need may be missing."""
+    marks, paths = zip(*(APART[name] for name in names), strict=True)
+    required = {"ESMTP_REQUIRE_INTEROP": "1"}
+    session.run("pytest", "-n", "4", "-m", " or ".join(marks), *paths, env=required)
+
+
+def run_samples(session: nox.Session) -> None:
+    """Run every code sample of the documentation."""
+    session.run("pytest", "docs", "README.md")
 
 
 @nox.session
@@ -118,9 +134,7 @@ def tests(session: nox.Session) -> None:
 def mutation(session: nox.Session) -> None:
     """Change the transition table in every single place; each change must be caught."""
     install(session, "test")
-    session.run(
-        "pytest", "-n", "4", "-m", "mutation", "tests/protocol/test_mutation.py"
-    )
+    run_apart(session, "mutation")
 
 
 @nox.session
@@ -144,7 +158,7 @@ def fuzz(session: nox.Session) -> None:
 def simulation(session: nox.Session) -> None:
     """Run a share of what `simulate`, `exhaustive` and `batches` run, for a minute."""
     install(session, "test")
-    session.run("pytest", "-n", "4", "-m", "simulation", "tests/simulation")
+    run_apart(session, "simulation")
 
 
 @nox.session
@@ -198,7 +212,14 @@ def bench(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Run every code sample of the documentation."""
     install(session, "test")
-    session.run("pytest", "docs", "README.md")
+    run_samples(session)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run the example programs' own test suites, by the plugin and its fixtures."""
+    install(session, "examples")
+    session.run("pytest", "examples")
 
 
 @nox.session
@@ -212,8 +233,7 @@ def browser(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Talk to the real servers; one that is not installed is a failure."""
     install(session, "test")
-    required = {"ESMTP_REQUIRE_INTEROP": "1"}
-    session.run("pytest", "-n", "4", "-m", REAL, "tests/interop", env=required)
+    run_apart(session, "interop")
 
 
 @nox.session
@@ -223,11 +243,8 @@ def together(session: nox.Session) -> None:
     They share an environment, and what computes fills the time in which others wait.
     """
     install(session, "test")
-    session.run("pytest", "docs", "README.md")
-    everything = f"mutation or simulation or ({REAL})"
-    paths = ("tests/protocol/test_mutation.py", "tests/simulation", "tests/interop")
-    required = {"ESMTP_REQUIRE_INTEROP": "1"}
-    session.run("pytest", "-n", "4", "-m", everything, *paths, env=required)
+    run_samples(session)
+    run_apart(session, *APART)
 
 
 @nox.session

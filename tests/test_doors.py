@@ -58,6 +58,18 @@ def test_classes_are_told_under_the_front_door() -> None:
             assert shown.__module__ == "esmtp_async", name
 
 
+def test_the_third_door_shows_what_is_imported_there() -> None:
+    door = esmtp_async.testing
+    assert sorted(door.__all__) == sorted(imported_names("esmtp_async.testing"))
+    assert dir(door) == sorted(door.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Postman'"):
+        attrgetter("Postman")(door)
+    for name in door.__all__:
+        shown = getattr(door, name)
+        if isinstance(shown, type):
+            assert shown.__module__ == "esmtp_async.testing", name
+
+
 @pytest.mark.parametrize(
     "door", ["esmtp_async.protocol", "esmtp_async.protocol._transaction"]
 )

@@ -28,17 +28,19 @@ LAYERS: Final = """
     protocol._session
     protocol._sasl protocol._parameters
     protocol._envelope
-    protocol._needs protocol._ways
+    protocol._needs protocol._ways protocol._ledger
     protocol._scram protocol._authentication
     protocol._exchange
     protocol._transaction
     protocol._series
     protocol
-    _loops
+    _loops _logs
     _timeouts _events _endpoint _attempts _deadline _endings _signing
-    _files
-    _sockets
-    _transport
+    _wire_log
+    _observer
+    _chronicle _files _otel_names
+    _sockets _otel_spans _otel_metrics
+    _transport _otel
     _tls
     _headers _binary _dkim_canonical _dkim_keys _references _report_parts
     _fields
@@ -58,17 +60,20 @@ LAYERS: Final = """
     .
     testing._pipes testing._answers testing._rules testing._store testing._tls
     testing._script
+    testing._faults testing._recording
     testing._sasl testing._arguments testing._inspection testing._wire
     testing._settings
     testing._hosting testing._dialogue
     testing._authentication testing._transactions testing._contract
     testing._session testing._scripted
     testing._server
+    testing._threaded testing._assertions
     testing
     _serve
     _serve._maildir _serve._reading
     _serve._page _serve._intake
     _serve._web
+    testing.plugin
     _conversation
     _demo
     _cli._exits _cli._output

@@ -25,12 +25,19 @@ if TYPE_CHECKING:
     from esmtp_async._dkimpy import DkimpySigner as DkimpySigner
     from esmtp_async._endpoint import Security as Security
     from esmtp_async._events import CommandSent as CommandSent
+    from esmtp_async._events import ConnectionAcquired as ConnectionAcquired
     from esmtp_async._events import ConnectionClosed as ConnectionClosed
+    from esmtp_async._events import ConnectionFailed as ConnectionFailed
     from esmtp_async._events import ConnectionOpened as ConnectionOpened
+    from esmtp_async._events import ConnectionReady as ConnectionReady
+    from esmtp_async._events import ConnectionReleased as ConnectionReleased
     from esmtp_async._events import Event as Event
+    from esmtp_async._events import Listener as Listener
     from esmtp_async._events import MessageFinished as MessageFinished
+    from esmtp_async._events import MessageStarted as MessageStarted
     from esmtp_async._events import ReplyReceived as ReplyReceived
     from esmtp_async._events import TLSStarted as TLSStarted
+    from esmtp_async._events import TransactionStarted as TransactionStarted
     from esmtp_async._events import WayGivenUp as WayGivenUp
     from esmtp_async._gssapi import Gssapi as Gssapi
     from esmtp_async._gssapi import Ntlm as Ntlm
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
     from esmtp_async._oauth import XOAuth2 as XOAuth2
     from esmtp_async._once import send as send
     from esmtp_async._options import SendOptions as SendOptions
+    from esmtp_async._otel import OpenTelemetry as OpenTelemetry
     from esmtp_async._pace import RateLimit as RateLimit
     from esmtp_async._plan import Plan as Plan
     from esmtp_async._plan import Problem as Problem
@@ -109,9 +117,13 @@ __all__ = [
     "ClientOptions",
     "CommandSent",
     "ConnectFailed",
+    "ConnectionAcquired",
     "ConnectionClosed",
+    "ConnectionFailed",
     "ConnectionLost",
     "ConnectionOpened",
+    "ConnectionReady",
+    "ConnectionReleased",
     "ContentRefused",
     "CramMD5",
     "DeliverBy",
@@ -127,13 +139,16 @@ __all__ = [
     "Gssapi",
     "HelloRefused",
     "InvalidInput",
+    "Listener",
     "Login",
     "Mechanism",
     "MessageFinished",
+    "MessageStarted",
     "NotDelivered",
     "NotSupported",
     "Ntlm",
     "OAuthBearer",
+    "OpenTelemetry",
     "Outcome",
     "OutcomeUnknown",
     "Pipelining",
@@ -174,6 +189,7 @@ __all__ = [
     "TLSInfo",
     "TLSStarted",
     "Timeouts",
+    "TransactionStarted",
     "WayGivenUp",
     "XOAuth2",
     "compose",
@@ -219,6 +235,7 @@ _APART = {
     "Diagnostic": "_reports",
     "DkimSigner": "_dkim",
     "DkimpySigner": "_dkimpy",
+    "OpenTelemetry": "_otel",
     "ReportedRecipient": "_reports",
     "compose": "_compose",
     "smime_encrypt": "_smime",

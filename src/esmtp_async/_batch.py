@@ -23,8 +23,9 @@ from anyio.abc import TaskGroup
 
 from esmtp_async._carrier import Carrier, Carriers
 from esmtp_async._delivery import Delivery
-from esmtp_async._desk import Desk, Finished, Job
+from esmtp_async._desk import Desk, Job
 from esmtp_async._messages import Outgoing, Recipients, Sendable, prepare
+from esmtp_async._observer import Observer
 from esmtp_async._options import NO_OPTIONS, SendOptions
 from esmtp_async._pace import Pace
 from esmtp_async._pool import Pool
@@ -79,7 +80,7 @@ class Batch:
         source: Source,
         pool: Pool,
         pace: Pace,
-        finished: Finished,
+        observe: Observer,
         ways: Ways,
         *,
         window: int,
@@ -91,10 +92,11 @@ class Batch:
         under_way = connections * (window if ways.usable & EAGER else _TWO)
         self._source = source
         self._pace = pace
+        self._observe = observe
         self._ways = ways
         self._options = options
         self._signers = signers
-        self._desk = Desk(finished, 2 * under_way + _AHEAD, ordered=ordered)
+        self._desk = Desk(2 * under_way + _AHEAD, ordered=ordered)
         self._carriers = Carriers(self._desk, pool, ways, window, connections)
         self._started = 0
         self._tasks: TaskGroup
@@ -179,6 +181,8 @@ class Batch:
             desk.post(SendResult(number, entry, error))
             return
         delivery = Delivery(outgoing, self._ways, all_or_nothing=False)
+        if self._observe.active:
+            delivery.announce(self._observe, number)
         job = Job(number, entry, delivery)
         try:
             await self._pace.keep()

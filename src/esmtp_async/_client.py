@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import ssl
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
-    Callable,
     Iterable,
     Sequence,
 )
@@ -26,9 +24,11 @@ from esmtp_async._batch import WINDOW, Batch, Source
 from esmtp_async._delivery import Delivery
 from esmtp_async._dialer import Dialer
 from esmtp_async._endpoint import Security
-from esmtp_async._events import Event, MessageFinished, Observer, WayGivenUp
+from esmtp_async._events import Listener, WayGivenUp
 from esmtp_async._inquiries import Inquirer, ask_for_more
+from esmtp_async._logs import LOG
 from esmtp_async._messages import Outgoing, Recipients, Sendable, prepare
+from esmtp_async._observer import Observer
 from esmtp_async._options import NO_OPTIONS, SendOptions
 from esmtp_async._pace import Pace, RateLimit, check_count
 from esmtp_async._plan import Plan, plan
@@ -47,11 +47,9 @@ from esmtp_async.protocol._exceptions import (
     check_type,
 )
 from esmtp_async.protocol._gateways import Attributes
-from esmtp_async.protocol._outcomes import RecipientResult, Stage
+from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._sasl import Mechanism
 from esmtp_async.protocol._ways import CHUNKS, EAGER, GROUPS, TRAINS, Ways
-
-_log: Final = logging.getLogger("esmtp_async")
 
 
 class SMTPClient(Inquirer):
@@ -95,7 +93,8 @@ class SMTPClient(Inquirer):
     `sign` signs each message, over exactly the octets that are sent: a `DkimSigner`, or
     any `Signer`, or several.
     `xclient` are attributes of the client that a gateway speaks for (XCLIENT).
-    `on_event` is called with every `Event`, from the task that causes it.
+    `on_event` is called with every `Event`, from the task that causes it; several
+    listeners are each told of it.
 
     Raises `InvalidInput` where an argument makes no sense.
     """
@@ -124,7 +123,7 @@ class SMTPClient(Inquirer):
         xclient: Attributes | None = None,
         sign: Signer | Sequence[Signer] | None = None,
         pipelining: Pipelining | str = Pipelining.CONFORMANT,
-        on_event: Callable[[Event], None] | None = None,
+        on_event: Listener | Sequence[Listener] | None = None,
     ) -> None:
         options = ClientOptions(
             security=security,
@@ -155,12 +154,21 @@ class SMTPClient(Inquirer):
             raise bare(error) from None
         finally:
             del server, password, auth, options
-        self._observe = Observer(on_event)
+        endpoint = self._settings.endpoint
+        self._observe = Observer(
+            self._settings.listeners,
+            server=str(endpoint),
+            protocol="lmtp" if endpoint.lmtp else "smtp",
+        )
         self._ways = Ways(_WAYS[self._settings.pipelining], self._gave_up)
         self._pace = Pace(self._settings.rate_limit)
         dialer = Dialer(self._settings, self._ways, self._observe)
         self._pool = Pool(
-            self._settings.limits, dialer.connect, dialer.part, dialer.see_off
+            self._settings.limits,
+            dialer.connect,
+            dialer.part,
+            dialer.see_off,
+            self._observe,
         )
 
     @classmethod
@@ -246,6 +254,8 @@ class SMTPClient(Inquirer):
         if outgoing is None:
             raise _too_late(timeout, Stage.LOCAL)
         delivery = Delivery(outgoing, self._ways, all_or_nothing=all_or_nothing)
+        if self._observe.active:
+            delivery.announce(self._observe)
         failure: SMTPError | None = None
         try:
             with _until(deadline) as scope:
@@ -256,13 +266,16 @@ class SMTPClient(Inquirer):
         except BaseException as error:
             # Cancelled, or the message could not be read: what is known is told
             # before that goes on.
-            self._finished(outgoing.message_id, delivery.results(), error)
+            if delivery.chronicle is not None:
+                delivery.chronicle.end(delivery.results(), error, error)
             raise
         if scope is not None and scope.cancelled_caught:
             failure = _too_late(timeout, delivery.stage)
         results = delivery.results(failure)
-        self._finished(outgoing.message_id, results, failure)
         told = delivery.conclude(results, failure)
+        raised = None if isinstance(told, Receipt) else told
+        if delivery.chronicle is not None:
+            delivery.chronicle.end(results, failure, raised)
         if isinstance(told, Receipt):
             return told
         raise told
@@ -319,7 +332,7 @@ class SMTPClient(Inquirer):
             messages,
             self._pool,
             self._pace,
-            self._finished,
+            self._observe,
             self._ways,
             window=WINDOW if window is None else window,
             connections=most if connections is None else min(connections, most),
@@ -360,19 +373,10 @@ class SMTPClient(Inquirer):
             await self._pool.release(pooled)
 
     def _gave_up(self, way: str) -> None:
-        server = str(self._settings.endpoint)
-        _log.warning("%s broke on %s: from now on it gets mail without", server, way)
+        server = self._observe.server
+        LOG.warning("%s broke on %s: from now on it gets mail without", server, way)
         if self._observe.active:
             self._observe(WayGivenUp(server, way))
-
-    def _finished(
-        self,
-        message_id: str | None,
-        results: tuple[RecipientResult, ...],
-        error: BaseException | None,
-    ) -> None:
-        if self._observe.active:
-            self._observe(MessageFinished(message_id, results, error))
 
 
 #: How it may send to begin with.

@@ -20,10 +20,10 @@ from esmtp_async._deadline import Deadline
 from esmtp_async._events import (
     CommandSent,
     ConnectionClosed,
-    Observer,
     ReplyReceived,
     TLSStarted,
 )
+from esmtp_async._observer import Observer
 from esmtp_async._timeouts import Timeouts
 from esmtp_async._transport import STREAM_ERRORS
 from esmtp_async.protocol._asks import PAUSE, WAIT, Ask, Compute, Fetch
@@ -67,6 +67,8 @@ class Connection:
         self.session = session
         #: The greeting, once a session is open.
         self.greeting: Reply | None = None
+        #: The SASL mechanism that we authenticated by, once a session is open.
+        self.mechanism: str | None = None
         #: Counts the connections of this process.
         self.number = next(_numbers)
         self._talk_over(stream)
@@ -210,9 +212,10 @@ class Connection:
             if command is not None:
                 # Several replies may come in one read, which began at the first.
                 self._stage = STAGES[command.verb]
-            if self._observe.active:
+            if self._observe.wants_lines:
                 line = None if command is None else str(command)
-                self._observe(ReplyReceived(self.number, line, reply, self._heard))
+                told = ReplyReceived(self.number, line, reply, self._heard)
+                self._observe.line(told)
             (owner or self._exchange).replied(command, reply)
         return event
 
@@ -276,8 +279,9 @@ class Connection:
         except LocalProtocolError:
             self._is_out_of_turn = True
             return b""
-        if self._observe.active:
-            self._observe(CommandSent(self.number, str(command)))
+        if self._observe.wants_lines:
+            state = self.session.state
+            self._observe.line(CommandSent(self.number, str(command), state))
         return wire
 
     async def _do(self, step: Ask | Fetch | Compute) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from esmtp_async._chronicle import Chronicle
 from esmtp_async._connection import Connection
 from esmtp_async._messages import Outgoing
+from esmtp_async._observer import Observer
 from esmtp_async._pace import Pace
 from esmtp_async._pool import Pool
 from esmtp_async._progress import Progress
@@ -87,6 +89,8 @@ class Delivery:
 
     def __init__(self, outgoing: Outgoing, ways: Ways, *, all_or_nothing: bool) -> None:
         self._outgoing = outgoing
+        #: What tells of it; None where nobody listens.
+        self.chronicle: Chronicle | None = None
         self._all_or_nothing = all_or_nothing
         self._ways = ways
         self._without = 0  # the ways that it broke on
@@ -138,6 +142,14 @@ class Delivery:
     def is_decided(self) -> bool:
         """Whether to hold the transaction again could lose something, or double it."""
         return self._attempt is None or self._attempt.transaction.decided
+
+    def announce(self, observe: Observer, batch_index: int | None = None) -> None:
+        """Tell that the message begins, and from now on what becomes of it.
+
+        `batch_index` is which one of many it is. Who knows the end tells it.
+        """
+        recipients = len(self._outgoing.envelope.recipients)
+        self.chronicle = Chronicle(observe, self.message_id, recipients, batch_index)
 
     async def run(self, pool: Pool, pace: Pace) -> None:
         """Convey the message; once more if a pooled connection turns out dead.
@@ -204,9 +216,12 @@ class Delivery:
         ways = self._choose_ways()
         if not ways & GROUPS and connection.session.pipelining:
             connection.session.in_lockstep()
+        content = self._outgoing.mail_data(extensions)
+        if self.chronicle is not None:
+            self.chronicle.transact(connection.number, len(asked), content)
         transaction = Transaction(
             envelope,
-            self._outgoing.mail_data(extensions),
+            content,
             all_or_nothing=self._all_or_nothing,
             eager=ways & EAGER != 0,
             chunks=ways & CHUNKS != 0,

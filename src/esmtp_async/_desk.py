@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import NamedTuple
 
 from esmtp_async._delivery import Delivery
@@ -11,12 +10,6 @@ from esmtp_async._loops import Bell
 from esmtp_async._receipts import SendResult
 from esmtp_async.protocol._events import Owner
 from esmtp_async.protocol._exceptions import SMTPError
-from esmtp_async.protocol._outcomes import RecipientResult
-
-#: Tells what became of a message: its Message-ID, its recipients, what ended it.
-Finished = Callable[
-    [str | None, tuple[RecipientResult, ...], BaseException | None], object
-]
 
 
 class Job(NamedTuple):
@@ -36,8 +29,7 @@ class Desk:
     are never more than `room`.
     """
 
-    def __init__(self, finished: Finished, room: int, *, ordered: bool) -> None:
-        self._finished = finished
+    def __init__(self, room: int, *, ordered: bool) -> None:
         self._room = room
         self._ordered = ordered
         self._waiting: deque[Job] = deque()
@@ -101,9 +93,10 @@ class Desk:
         """Post what became of a message whose commands were `owner`'s."""
         delivery = job.delivery
         results = delivery.results(cause, owner)
-        self._finished(delivery.message_id, results, cause)
         told = delivery.conclude(results, cause)
         result = SendResult(job.number, job.message, told)
+        if delivery.chronicle is not None:
+            delivery.chronicle.end(results, cause, result.error)
         self.post(result)
         self._put_away(delivery)
         return result
@@ -149,7 +142,8 @@ class Desk:
     def tell(self, job: Job, cause: BaseException, owner: Owner | None = None) -> None:
         """Tell what is known of a message that is given up: it has no result."""
         delivery = job.delivery
-        self._finished(delivery.message_id, delivery.results(None, owner), cause)
+        if delivery.chronicle is not None:
+            delivery.chronicle.end(delivery.results(None, owner), cause, cause)
         self._put_away(delivery)
 
     def _put_away(self, delivery: Delivery) -> None:

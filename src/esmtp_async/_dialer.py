@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from contextlib import suppress
+from time import perf_counter
 from typing import Final
 
 import anyio
@@ -14,7 +15,8 @@ from anyio.abc import ByteStream
 from esmtp_async import _transport
 from esmtp_async._connection import Connection
 from esmtp_async._endpoint import Security, advice
-from esmtp_async._events import ConnectionOpened, Observer
+from esmtp_async._events import ConnectionFailed, ConnectionOpened, ConnectionReady
+from esmtp_async._observer import Observer
 from esmtp_async._progress import Progress
 from esmtp_async._settings import Settings
 from esmtp_async._tls import ClientTLS, Handshake
@@ -90,6 +92,26 @@ class Dialer:
     async def _connect(
         self, progress: Progress, mechanisms: tuple[Mechanism, ...]
     ) -> Connection:
+        observe = self._observe
+        if not observe.active:
+            return await self._reach(progress, mechanisms)
+        begun = perf_counter()
+        try:
+            connection = await self._reach(progress, mechanisms)
+        except BaseException as error:
+            failed = progress.connection
+            number = None if failed is None else failed.number
+            took = perf_counter() - begun
+            told = (observe.server, error, took, number, observe.protocol)
+            observe(ConnectionFailed(*told))
+            raise
+        mechanism = connection.mechanism
+        observe(ConnectionReady(connection.number, mechanism, perf_counter() - begun))
+        return connection
+
+    async def _reach(
+        self, progress: Progress, mechanisms: tuple[Mechanism, ...]
+    ) -> Connection:
         progress.connection = None
         progress.reach(Stage.CONNECT)
         stream = await self._dial()
@@ -144,9 +166,7 @@ class Dialer:
         )
         progress.connection = connection
         if self._observe.active:
-            version = None if tls is None else tls.version
-            server = str(settings.endpoint)
-            self._observe(ConnectionOpened(connection.number, server, version))
+            self._tell_opened(connection, stream)
         try:
             await self._hold(opening, connection)
         except BaseException:
@@ -158,7 +178,15 @@ class Dialer:
             raise ConnectionLost(msg, stage=connection.stage, temporary=True)
         handshake.keep_session()
         connection.greeting = opening.greeting
+        connection.mechanism = opening.mechanism
         return connection
+
+    def _tell_opened(self, connection: Connection, stream: ByteStream) -> None:
+        observe, tls = self._observe, connection.tls
+        version = None if tls is None else tls.version
+        peer = _transport.peer_of(stream)
+        told = (connection.number, observe.server, version, *peer, observe.protocol)
+        observe(ConnectionOpened(*told))
 
     async def part(self, connection: Connection) -> None:
         """Say QUIT, and wait for no reply; `see_off` does."""

@@ -1,12 +1,11 @@
 """What happens, told to whoever wants to know.
 
 Events carry no secret: a command is told as `str(command)`, which leaves out
-SASL lines and mail data.
+SASL lines and mail data. Times are in seconds.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,7 +13,43 @@ from esmtp_async.protocol._outcomes import RecipientResult
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.protocol._states import State
 
-_log = logging.getLogger("esmtp_async")
+
+class MessageStarted(NamedTuple):
+    """A message is ready, and is to be sent; told in the task that calls `send`.
+
+    So what the caller keeps in context variables (a trace, the id of a request) is
+    there to be read. One of `send_many` has those of whoever entered it. What cannot be
+    made ready is never told of; of each other message a `MessageFinished` follows.
+    """
+
+    #: Counts the messages of this process.
+    message: int
+    #: The Message-ID, where the message has one.
+    message_id: str | None
+    #: How many recipients it has.
+    recipients: int
+    #: `host:port`, or the path of a socket.
+    server: str
+    #: `smtp` or `lmtp`.
+    protocol: str
+    #: Which one of `send_many`, counted from 0; None: `send` sends it.
+    batch_index: int | None
+
+
+class TransactionStarted(NamedTuple):
+    """A message has a connection, and its envelope is to be said (RFC 5321 §3.3).
+
+    There is one more for each retry, and for recipients that were too many for one.
+    """
+
+    #: As in `MessageStarted`.
+    message: int
+    #: As in `ConnectionOpened`.
+    connection: int
+    #: How many of its recipients this is for.
+    recipients: int
+    #: Octets of the mail data, as SIZE counts them (RFC 1870 §5); None if not known.
+    size: int | None
 
 
 class ConnectionOpened(NamedTuple):
@@ -26,6 +61,13 @@ class ConnectionOpened(NamedTuple):
     server: str
     #: The version of TLS, for example `TLSv1.3`; None in clear text.
     tls: str | None
+    #: The IP address of the other end, be it the server or a proxy; the path of a
+    #: socket; None where the stream does not tell.
+    peer_address: str | None = None
+    #: Its port; None where it has none, or the stream does not tell.
+    peer_port: int | None = None
+    #: `smtp` or `lmtp`.
+    protocol: str = "smtp"
 
 
 class TLSStarted(NamedTuple):
@@ -41,6 +83,8 @@ class CommandSent(NamedTuple):
     connection: int
     #: The line as it may be shown; secrets and mail data are told by length.
     command: str
+    #: Where the server is by the replies that have come so far.
+    state: State | None = None
 
 
 class ReplyReceived(NamedTuple):
@@ -51,6 +95,50 @@ class ReplyReceived(NamedTuple):
     command: str | None
     reply: Reply
     state: State
+
+
+class ConnectionReady(NamedTuple):
+    """A session is ready for mail: greeting, EHLO, TLS and AUTH went well."""
+
+    connection: int
+    #: The SASL mechanism that we authenticated by, for example `SCRAM-SHA-256`; None:
+    #: we did not.
+    mechanism: str | None
+    #: From the first packet, or the look for an address, until now.
+    duration: float
+
+
+class ConnectionFailed(NamedTuple):
+    """No session came about, or whoever wanted it was cancelled."""
+
+    #: `host:port`, or the path of a socket.
+    server: str
+    #: What it failed of.
+    error: BaseException
+    #: How long it took to fail.
+    duration: float
+    #: The connection, if one stood (`ConnectionOpened`); it is closed.
+    connection: int | None
+    #: `smtp` or `lmtp`.
+    protocol: str
+
+
+class ConnectionAcquired(NamedTuple):
+    """Somebody has a connection of the pool, for a message or several."""
+
+    connection: int
+    #: How long it was waited for; to open it is part of that.
+    waited: float
+    #: Whether it was opened for somebody before.
+    reused: bool
+
+
+class ConnectionReleased(NamedTuple):
+    """A connection came back to the pool."""
+
+    connection: int
+    #: Whether it lies idle now, for the next one; else it goes.
+    kept: bool
 
 
 class ConnectionClosed(NamedTuple):
@@ -71,6 +159,20 @@ class MessageFinished(NamedTuple):
     recipients: tuple[RecipientResult, ...]
     #: What ended the attempt, if a failure did.
     error: BaseException | None
+    #: As in `MessageStarted`.
+    message: int = 0
+    #: What `send` raises, or `SendResult.error` is; a cancellation, or what else gave
+    #: it up. None: somebody accepted it.
+    raised: BaseException | None = None
+    #: That of the last transaction; None: there was none.
+    connection: int | None = None
+    #: How many transactions there were.
+    transactions: int = 0
+    #: Octets of the mail data in the last one, as SIZE counts them (RFC 1870 §5); of a
+    #: stream those that were read. None: there was no transaction.
+    size: int | None = None
+    #: Since `MessageStarted`.
+    duration: float = 0.0
 
 
 class WayGivenUp(NamedTuple):
@@ -88,29 +190,21 @@ class WayGivenUp(NamedTuple):
 
 #: Everything `on_event` may be given.
 Event = (
-    ConnectionOpened
+    MessageStarted
+    | TransactionStarted
+    | ConnectionOpened
     | TLSStarted
     | CommandSent
     | ReplyReceived
+    | ConnectionReady
+    | ConnectionFailed
+    | ConnectionAcquired
+    | ConnectionReleased
     | ConnectionClosed
     | MessageFinished
     | WayGivenUp
 )
 
-
-class Observer:
-    """Passes events on; what the callback raises is logged, never obeyed."""
-
-    def __init__(self, on_event: Callable[[Event], None] | None = None) -> None:
-        self._on_event = on_event
-        #: Whether anybody listens: events are not even made otherwise.
-        self.active = on_event is not None
-
-    def __call__(self, event: Event) -> None:
-        """Tell an event."""
-        if self._on_event is None:
-            return
-        try:
-            self._on_event(event)
-        except Exception:  # noqa: BLE001  # whatever it is, the mail goes on
-            _log.exception("on_event failed on %s", type(event).__name__)
+#: Who is told. One whose attribute `wants_lines` is False is not told of commands and
+#: replies (`CommandSent`, `ReplyReceived`), and they are not made for it.
+Listener = Callable[[Event], object]

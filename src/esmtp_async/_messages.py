@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -20,6 +19,7 @@ from anyio.lowlevel import checkpoint
 
 from esmtp_async._files import Readable, Stored, from_file, from_path, off_the_loop
 from esmtp_async._headers import Header, message_id
+from esmtp_async._logs import LOG
 from esmtp_async._mime import Body, Flattened, weight
 from esmtp_async._options import NO_OPTIONS, SendOptions
 from esmtp_async._signing import Signers, with_signatures
@@ -30,7 +30,6 @@ from esmtp_async.protocol._extensions import Extensions
 from esmtp_async.protocol._needs import has_binary
 from esmtp_async.protocol._parameters import Parameter, envid
 
-_log: Final = logging.getLogger("esmtp_async")
 _T = TypeVar("_T")
 
 
@@ -120,7 +119,7 @@ class Outgoing:
             try:
                 await self._generator.aclose()
             except Exception:  # noqa: BLE001  # the caller's own, of any kind
-                _log.exception("the message's source failed to close")
+                LOG.exception("the message's source failed to close")
 
 
 async def prepare(

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from logging import DEBUG
+from time import perf_counter
 from typing import Final
 
 from esmtp_async._connection import Connection
 from esmtp_async._departures import Departures, Farewell
+from esmtp_async._events import ConnectionAcquired, ConnectionReleased
+from esmtp_async._logs import WIRE
 from esmtp_async._loops import Bell, clock
+from esmtp_async._observer import Observer
 from esmtp_async._progress import Progress
 from esmtp_async._roster import Ceiling, Pooled, PoolLimits, Roster, assign
 from esmtp_async.protocol._exceptions import Refused
@@ -59,9 +64,11 @@ class Pool:
         connect: Callable[[Progress], Awaitable[Connection]],
         part: Farewell,
         see_off: Farewell,
+        observer: Observer | None = None,
     ) -> None:
         self._limits = limits
         self._connect = connect
+        self._observe = observer or Observer()
         self._departures = Departures(part, see_off)
         self._ceiling = Ceiling(limits.max_connections, PATIENCE)
         self._waiters: deque[_Waiter] = deque()
@@ -94,6 +101,11 @@ class Pool:
         if self._closed:
             msg = "the client is closed"
             raise RuntimeError(msg)
+        observe = self._observe
+        # It may be turned on and off at any time; to look for each line costs too much.
+        if WIRE.isEnabledFor(DEBUG) is not observe.is_logged:
+            observe.turn_log(on=not observe.is_logged)
+        begun = perf_counter() if observe.active else None
         waiter = _Waiter(fresh=fresh, patient=patient)
         self._waiters.append(waiter)
         pooled = await self._turn(waiter)
@@ -101,18 +113,25 @@ class Pool:
             pooled = await self._open(waiter, progress)
         progress.connection = pooled.connection
         pooled.messages += 1
+        if begun is not None:
+            number, waited = pooled.connection.number, perf_counter() - begun
+            observe(ConnectionAcquired(number, waited, pooled.reused))
         return pooled
 
     async def release(self, pooled: Pooled) -> None:
         """Take a connection back: to lie idle, or to go if it is spent."""
         now = pooled.idle_since = clock()
         self._taken -= 1
+        kept = False
         if not pooled.connection.session.reusable:
             self._departures.discard(pooled.connection)
         elif self._closed or pooled.expired(now, self._limits):
             self._departures.dismiss(pooled.connection)
         else:
             self._idle = (*self._idle, pooled)
+            kept = True
+        if self._observe.active:
+            self._observe(ConnectionReleased(pooled.connection.number, kept))
         if self._waiters:
             self._dispatch()
         if self._closed:

@@ -16,7 +16,8 @@ from esmtp_async._endpoint import (
     check_port,
     parse_server,
 )
-from esmtp_async._events import Event
+from esmtp_async._events import Listener
+from esmtp_async._observer import checked as checked_listeners
 from esmtp_async._pace import RateLimit, check_count
 from esmtp_async._roster import PoolLimits
 from esmtp_async._signing import Signer, Signers
@@ -65,7 +66,7 @@ class ClientOptions(TypedDict, total=False):
     xclient: Attributes | None
     sign: Signer | Sequence[Signer] | None
     pipelining: Pipelining | str
-    on_event: Callable[[Event], None] | None
+    on_event: Listener | Sequence[Listener] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ class Settings:
     xclient: Attributes | None
     signers: Signers
     pipelining: Pipelining
-    on_event: Callable[[Event], None] | None
+    listeners: tuple[Listener, ...]
 
     @property
     def starttls(self) -> StartTLSPolicy:
@@ -158,7 +159,7 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
         signers=() if sign is None else checked_signers(sign),
         pipelining=_member(Pipelining, "pipelining", options.get("pipelining"))
         or Pipelining.CONFORMANT,
-        on_event=options.get("on_event"),
+        listeners=checked_listeners(options.get("on_event")),
     )
 
 
@@ -215,15 +216,14 @@ _TYPES: Final[dict[str, type]] = {
     "local_address": str,
     "rate_limit": RateLimit,
 }
-_CALLABLE: Final = frozenset({"connect", "on_event"})
 
 
 def _check_types(options: ClientOptions) -> None:
     for name, value in options.items():
         kind = _TYPES.get(name, object)
-        callable_ = name not in _CALLABLE or callable(value)
+        callable_ = name != "connect" or callable(value)
         if value is not None and not (isinstance(value, kind) and callable_):
-            expected = "callable" if name in _CALLABLE else kind.__name__
+            expected = kind.__name__ if callable_ else "callable"
             msg = f"{name} is of type {type(value).__name__}, not {expected}"
             raise InvalidInput(msg)
 

@@ -175,6 +175,20 @@ def is_unix_socket(stream: ByteStream) -> bool:
     return raw is not None and raw.family == _UNIX
 
 
+def peer_of(stream: ByteStream) -> tuple[str | None, int | None]:
+    """Give address and port of the other end, or the path of a socket.
+
+    None stands for what the stream does not tell.
+    """
+    try:
+        address = stream.extra(SocketAttribute.remote_address, None)
+    except _FORGOTTEN:
+        return None, None
+    if isinstance(address, tuple):
+        return address[0], address[1]
+    return address or None, None
+
+
 def local_ip(stream: ByteStream) -> str | None:
     """Give the local IP address of a stream, or None where it has none."""
     try:

@@ -1,4 +1,4 @@
-"""A real Dovecot, private to whoever starts it: submission and LMTP.
+"""A real Dovecot submission service, private to whoever starts it.
 
 Its master begins as root; who talks to clients goes on as the user ``dovenull``, who
 knows the passwords as ``dovecot``, and who handles mail as ``nobody``.
@@ -23,11 +23,11 @@ from anyio.from_thread import start_blocking_portal
 from esmtp_async.testing import DEFAULT_EXTENSIONS, Rule, SMTPServer, StoredMessage
 
 from ._dovecot_master import DOVECOT, DovecotMaster
-from ._maildir import Maildirs, trace_fields
+from ._maildir import trace_fields
 from ._private import BUSY, DOMAIN, REFUSED
 
 _NOBODY: Final = 65534
-_SERVICES: Final = ("submission", "submission-login", "lmtp")
+_SERVICES: Final = ("submission", "submission-login")
 
 _CONFIGURATION: Final = """\
 # One private directory.
@@ -38,7 +38,7 @@ log_path = {root}/mail.log
 # Loopback.
 listen = {host}
 hostname = mx.{domain}
-protocols = submission lmtp
+protocols = submission
 service submission-login {{
   inet_listener submission {{
     port = {submission}
@@ -90,13 +90,8 @@ local_validation_key_dict = fs:posix:prefix={root}/keys/
 username_attribute = sub
 """
 
-# What it puts in front of what it passes on, and of what it stores, once each.
+# What it puts in front of what it passes on, once.
 _PASSED_ON = re.compile(rb"Received: .*\r\n(?:[ \t].*\r\n)*")
-_STORED = re.compile(
-    rb"Return-Path: .*\n"
-    rb"(?:Delivered-To: .*\n)?"  # of one who is alone
-    rb"Received: .*\n(?:[ \t].*\n)*",
-)
 
 
 # What the server offers and says that it passes mail on to.
@@ -110,7 +105,7 @@ _RULES: Final = (
 
 
 class DovecotServer(DovecotMaster):
-    """Dovecot's submission service, and LMTP for `mailboxes` at `lmtp_socket`.
+    """Dovecot's submission service.
 
     Submitted mail is passed on to a model server, and read there.  The user's token
     is a JWT, which Dovecot checks by itself.
@@ -132,18 +127,11 @@ class DovecotServer(DovecotMaster):
 
     def __init__(self, *, idle: int = 300) -> None:
         super().__init__(idle=idle)
-        self.mailboxes = (f"bob@{DOMAIN}", f"carol@{DOMAIN}")
         self._key = secrets.token_bytes(32)
         self._relay = SMTPServer(
             extensions=[f"SIZE {self.MAX_SIZE}", *_EXTENSIONS], rules=_RULES
         )
         self._running = ExitStack()
-        self._maildirs = Maildirs(_STORED)
-
-    @property
-    def lmtp_socket(self) -> Path:
-        """The unix socket on which it speaks LMTP."""
-        return self._root / "run/lmtp"
 
     def secret(self, mechanism: str) -> str:
         """Give the token to the two mechanisms that take one."""
@@ -163,10 +151,6 @@ class DovecotServer(DovecotMaster):
             message for message in self._relay.messages if not _is_for(message, address)
         ]
 
-    def stored_in(self, mailbox: str) -> list[bytes]:
-        """Return what was delivered by LMTP, oldest first, without trace fields."""
-        return self._maildirs.mail(self._root / "mail" / mailbox, mailbox)
-
     def failed_logins(self) -> int:
         """Sum up "auth failed, 1 attempts in 0 secs"."""
         failed = re.findall(r"auth failed, (\d+) attempts", self.log())
@@ -184,18 +168,14 @@ class DovecotServer(DovecotMaster):
         )
         key = self._root / "keys/default/HS256/default"
         key.parent.mkdir(parents=True)
-        mail = self._root / "mail"
-        mail.mkdir()
-        shutil.chown(mail, "nobody")
-        users = {self.username: self.password} | dict.fromkeys(self.mailboxes, "")
-        lines = [
-            f"{user}:{password}:{_NOBODY}:{_NOBODY}::{mail}/{user}::\n"
-            for user, password in users.items()
-        ]
+        user = f"{self.username}:{self.password}:{_NOBODY}:{_NOBODY}::"
+        home = self._root / "mail"
+        home.mkdir()
+        shutil.chown(home, "nobody")
         configuration = self._root / "dovecot.conf"
         for file, text in (
             (key, b64encode(self._key).decode()),
-            (self._root / "users", "".join(lines)),
+            (self._root / "users", f"{user}{home}::\n"),
             (self._root / "oauth2.conf", self._fill_in(_OAUTH2)),
             (configuration, self._fill_in(_CONFIGURATION)),
         ):

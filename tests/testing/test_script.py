@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -308,3 +309,99 @@ async def test_our_own_client_on_a_script(*, tcp: bool) -> None:
         receipt = await client.send(b"Subject: hi\r\n\r\n.\r\n", **mail)
         assert receipt.reply.text == "taken"
     assert re.fullmatch(r"(SC)*S", "".join(side for side, _ in server.transcript[0]))
+
+
+def test_a_script_is_written_as_it_was_read(tmp_path: Path) -> None:
+    text = "\n".join(
+        [
+            *("S: 220 hi", "C: EHLO ü", r"C~: MAIL FROM:<\S+>", r"C| a\r\n\x00"),
+            *("S| 250-", "--", "S! wait 0.25", "S! tls", "C:", "S: 250 "),
+            *("C! data", "C! chunk", "S! hang", ""),
+        ]
+    )
+    script = Script.parse(text)
+    assert script.text == text
+    script.save(tmp_path / "a.txt")
+    assert (tmp_path / "a.txt").read_bytes() == text.encode()
+    loaded = Script.load(tmp_path / "a.txt")
+    assert (loaded.name, loaded.steps) == ("a.txt", script.steps)
+    (tmp_path / "a.txt").write_text("S! sing\n")
+    with pytest.raises(
+        ValueError, match=r"a\.txt:1: 'S! sing': 'sing' is no directive"
+    ):
+        Script.load(tmp_path / "a.txt")
+
+
+def test_a_step_that_no_line_makes_is_not_written() -> None:
+    script = Script("made", (Step(1, Action.SAY, "250 ok", b"251 ok\r\n"),))
+    with pytest.raises(ValueError, match="does not make"):
+        _ = script.text
+
+
+@everywhere
+async def test_data_and_chunks_are_taken_whatever_they_are() -> None:
+    script = r"""
+        C: DATA
+        S: 354 go
+        C! data
+        S: 250 ok
+        C~: BDAT \d+
+        C! chunk
+        S: 250 chunk
+        C: BDAT 0 LAST
+        C! chunk
+        S: 250 end
+        C: QUIT
+    """
+    async with ScriptedServer(script) as server:
+        talk = Talk(await server.connect())
+        assert await talk.say("DATA") == b"354 go\r\n"
+        await talk.send(b"..\r\nx\r\n")
+        await talk.send(b".\r\n")
+        assert await talk.reply() == b"250 ok\r\n"
+        await talk.send(b"BDAT 7\r\nQU")
+        await talk.send(b"IT\r\nx")
+        assert await talk.reply() == b"250 chunk\r\n"
+        assert await talk.say("BDAT 0 LAST") == b"250 end\r\n"
+        await talk.send(b"QUIT\r\n")
+        await talk.stream.aclose()
+    heard = [octets for side, octets in server.transcript[0] if side == "C"]
+    assert heard[1] == b"..\r\nx\r\n.\r\n"
+    assert heard[3] == b"QUIT\r\nx"
+
+
+@everywhere
+async def test_data_that_do_not_end() -> None:
+    with pytest.raises(AssertionError, match=r"script:1: data ''.* the end"):
+        await play_octets("C! data", b"x\r\n")
+
+
+@everywhere
+async def test_a_chunk_behind_no_bdat() -> None:
+    with pytest.raises(AssertionError, match=r"script:2: chunk ''.* not behind BDAT"):
+        await play_octets("C: NOOP\nC! chunk", b"NOOP\r\n")
+
+
+async def play_octets(script: str, octets: bytes) -> None:
+    """Say something, and leave."""
+    async with ScriptedServer(script) as server:
+        talk = Talk(await server.connect())
+        await talk.send(octets)
+        await talk.stream.aclose()
+
+
+@everywhere
+@pytest.mark.parametrize("implicit", [True, False])
+async def test_its_client_protects_itself_as_the_script_does(*, implicit: bool) -> None:
+    lines = [] if implicit else ["C~: EHLO .*", "S: 250-x", "S: 250 STARTTLS"]
+    lines += [] if implicit else ["C: STARTTLS", "S: 220 go", "S! tls"]
+    script = "\n".join(
+        [
+            *(["S! tls"] if implicit else []),
+            *("S: 220 hi", *lines),
+            *("C~: EHLO .*", "S: 250 x", "C: NOOP", "S: 250 ok", "C: QUIT"),
+            "S: 221 bye",
+        ]
+    )
+    async with ScriptedServer(script) as server, server.client() as client:
+        await client.noop()

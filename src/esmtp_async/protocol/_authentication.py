@@ -56,6 +56,11 @@ class Authentication:
         self._name = ""
         self._reply: Reply  # the latest
 
+    @property
+    def mechanism(self) -> str | None:
+        """The mechanism that was used last; None: there was none yet."""
+        return self._name or None
+
     def replied(self, reply: Reply) -> None:
         """Keep the reply."""
         self._reply = reply

@@ -239,6 +239,8 @@ class MailData:
         self.is_8bit: bool = binary or known is None or known.is_8bit
         #: Whether the header section is known to need SMTPUTF8.
         self.has_8bit_header: bool = known is not None and known.has_8bit_header
+        #: Octets of a stream that `read` has given.
+        self.read_so_far: int = 0
         self._stream = None
         if blocks is not None:
             form = Untouched() if binary else Canonicalizer()
@@ -250,7 +252,11 @@ class MailData:
         Raises whatever the stream raises, and `ValueError` if it is not as long as it
         was known to be.
         """
-        return b"" if self._stream is None else await self._stream.read()
+        if self._stream is None:
+            return b""
+        octets = await self._stream.read()
+        self.read_so_far += len(octets)
+        return octets
 
     @property
     def longest_line(self) -> int:

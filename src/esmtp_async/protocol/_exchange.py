@@ -177,6 +177,11 @@ class Opening:
         self._command: Command
         self._reply: Reply
 
+    @property
+    def mechanism(self) -> str | None:
+        """The SASL mechanism that was used last, for example `PLAIN`; None: none."""
+        return self._authentication.mechanism
+
     def replied(self, command: Command | None, reply: Reply) -> None:
         """Keep the reply; raise if it shuts the channel down."""
         if command is None:

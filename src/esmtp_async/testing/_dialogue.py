@@ -36,7 +36,7 @@ _LAST_IN_GROUP: Final = frozenset(
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _INITIAL_RESPONSE: Final = re.compile(
-    rb"(AUTH\s+\S+\s+)(.*)", re.IGNORECASE | re.DOTALL
+    rb"(AUTH\s+\S+\s+)(\S.*)", re.IGNORECASE | re.DOTALL
 )
 #: How much of a command line a violation quotes.
 _SHOWN: Final = 120

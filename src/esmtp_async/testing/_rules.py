@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, eq=False)
 class Rule:
     """What the server does at a command instead of, or besides, serving it.
 
-    The first rule that matches decides. Without any of the options behind `argument`,
-    a rule just serves the command as usual, before the rules behind it.
+    The first rule that matches decides, but those that go on. Without any of the
+    options behind `argument`, a rule just serves the command as usual, before the rules
+    behind it.
     """
 
     #: The verb; `CONNECT` for the greeting, `CONTENT` for the end of the mail data,
@@ -39,6 +40,8 @@ class Rule:
     close: bool = False
     #: Whether the connection is reset behind the reply, which may then get lost.
     drop: bool = False
+    #: Whether this is but a delay, and the rules behind it decide the rest.
+    goes_on: bool = False
 
     @property
     def executes(self) -> bool:
@@ -72,11 +75,19 @@ class RuleBook:
         self._matches: Counter[Rule] = Counter()
 
     def match(self, verb: str, argument: str) -> Rule:
-        """Give the first rule that applies to this command, and count it."""
+        """Give the first rule that applies to this command, and count it.
+
+        It has the delays of those that apply before it and go on.
+        """
+        delay = 0.0
         for rule in self.rules:
-            if rule.fits(verb, argument):
-                self._matches[rule] += 1
-                nth = self._matches[rule] - rule.skip
-                if nth > 0 and (rule.times is None or nth <= rule.times):
-                    return rule
-        return SERVE
+            if rule.fits(verb, argument) and self._applies(rule):
+                if not rule.goes_on:
+                    return replace(rule, delay=rule.delay + delay) if delay else rule
+                delay += rule.delay
+        return replace(SERVE, delay=delay) if delay else SERVE
+
+    def _applies(self, rule: Rule) -> bool:
+        self._matches[rule] += 1
+        nth = self._matches[rule] - rule.skip
+        return nth > 0 and (rule.times is None or nth <= rule.times)

@@ -27,6 +27,9 @@ that begin with `#`, and space before a line mean nothing.
 `S! eof` closes the connection, `S! rst` resets it, and with `S! hang` the server
 neither reads nor writes any more; nothing can follow these. `S! wait SECONDS` pauses,
 `S! tls` does the server's half of a TLS handshake.
+
+`C! data` stands for mail data, whatever they are, up to the lone dot that ends them;
+`C! chunk` for as many octets as the `BDAT` before it says.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 
@@ -47,6 +51,10 @@ class Action(Enum):
     MATCH = "match"
     #: The client must have stopped sending.
     PAUSE = "pause"
+    #: The client must send mail data, whatever they are.
+    DATA = "data"
+    #: The client must send the chunk that its BDAT announced, whatever it is.
+    CHUNK = "chunk"
     #: The server sends these octets.
     SAY = "say"
     #: The server closes the connection.
@@ -99,13 +107,15 @@ _MARKS: Final[dict[str, tuple[Action, Callable[[str], bytes]]]] = {
     "--": (Action.PAUSE, _nothing),
 }
 
-#: Name of a directive to its action, and to the form of what it takes.
+#: A directive to its action, and to the form of what it takes.
 _DIRECTIVES: Final = {
-    "eof": (Action.EOF, r""),
-    "rst": (Action.RST, r""),
-    "hang": (Action.HANG, r""),
-    "tls": (Action.TLS, r""),
-    "wait": (Action.WAIT, r"\d+(\.\d+)?"),
+    "C! data": (Action.DATA, r""),
+    "C! chunk": (Action.CHUNK, r""),
+    "S! eof": (Action.EOF, r""),
+    "S! rst": (Action.RST, r""),
+    "S! hang": (Action.HANG, r""),
+    "S! tls": (Action.TLS, r""),
+    "S! wait": (Action.WAIT, r"\d+(\.\d+)?"),
 }
 
 
@@ -118,11 +128,11 @@ def _read(number: int, line: str, before: Step | None) -> Step:
     if before is not None and before.action in _FINAL:
         raise ValueError(f"nothing can follow {before.action.value}")
     mark, _, text = line.partition(" ")
-    if mark == "S!":
+    if mark in {"C!", "S!"}:
         name, _, argument = text.partition(" ")
-        if name not in _DIRECTIVES:
+        if f"{mark} {name}" not in _DIRECTIVES:
             raise ValueError(f"{name!r} is no directive")
-        action, form = _DIRECTIVES[name]
+        action, form = _DIRECTIVES[f"{mark} {name}"]
         if not re.fullmatch(form, argument):
             raise ValueError(f"{argument!r} behind {name}")
         return Step(number, action, argument)
@@ -162,3 +172,41 @@ class Script:
                 raise ValueError(f"{name}:{number}: {content!r}: {error}") from error
             steps.append(step)
         return cls(name, tuple(steps))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a dialogue from a file, whose name it gets.
+
+        Raises:
+            OSError: if the file cannot be read.
+            ValueError: naming the line that cannot be read.
+        """
+        file = Path(path)
+        return cls.parse(file.read_text(encoding="utf-8"), file.name)
+
+    @property
+    def text(self) -> str:
+        """The dialogue as text that `parse` reads, a line for each step."""
+        return "".join(f"{_write(step)}\n" for step in self.steps)
+
+    def save(self, path: Path | str) -> None:
+        """Write the dialogue to a file.
+
+        Raises:
+            OSError: if that does not work.
+        """
+        Path(path).write_text(self.text, encoding="utf-8", newline="\n")
+
+
+_NAMES: Final = {action: name for name, (action, _) in _DIRECTIVES.items()}
+
+
+def _write(step: Step) -> str:
+    """Write one step as a line; no space is left behind what has no text."""
+    if step.action in _NAMES:
+        return f"{_NAMES[step.action]} {step.text}".rstrip()
+    marks = [mark for mark, (action, _) in _MARKS.items() if action is step.action]
+    for mark in marks:
+        if _MARKS[mark][1](step.text) == step.octets:
+            return f"{mark} {step.text}" if step.text else mark
+    raise ValueError(f"{step.text!r} does not make {step.octets!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import NoReturn, Unpack
+from typing import Final, NoReturn, Unpack
 
 import anyio
 
@@ -14,6 +14,11 @@ from esmtp_async._settings import ClientOptions
 from esmtp_async.testing._hosting import Host
 from esmtp_async.testing._script import Action, Script, Step
 from esmtp_async.testing._wire import Gone, Hangup, Idle, Wire
+
+#: Of mail data whatever they are; more are read, but not kept.
+MAX_OCTETS: Final = 64 * 1024 * 1024
+
+_BDAT: Final = re.compile(rb"BDAT (\d+)", re.IGNORECASE)
 
 
 class ScriptedServer(Host):
@@ -51,16 +56,22 @@ class ScriptedServer(Host):
     def client(self, **options: Unpack[ClientOptions]) -> SMTPClient:
         """Make a client for this server: over TCP if it listens, else in memory.
 
-        Unless `options` say otherwise it speaks in clear text, and calls itself
-        `client.example.test`.
+        It speaks LMTP if the first script does. Unless `options` say otherwise it
+        protects itself as that does, and calls itself `client.example.test`.
         """
         defaults = ClientOptions(
             security="plaintext",
             server_hostname=self._hostname,
             client_hostname="client.example.test",
         )
+        steps = [step for script in self._scripts[:1] for step in script.steps]
+        actions = [step.action for step in steps]
+        if Action.TLS in actions:
+            defaults["security"] = "tls" if actions[0] is Action.TLS else "starttls"
+            defaults["ssl_context"] = self.client_context
         defaults.update(options)
-        return self._client("smtp", defaults)
+        lmtp = any(step.text.startswith("LHLO") for step in steps)
+        return self._client("lmtp" if lmtp else "smtp", defaults)
 
     async def _converse(self, wire: Wire, number: int) -> None:
         if number > len(self._scripts):
@@ -79,10 +90,13 @@ class _Player:
         self._script = script
         self._wire = wire
         self._closing = closing
+        self._line = b""  # what the client said last
         self._actions: dict[Action, Callable[[Step], Awaitable[None]]] = {
             Action.EXPECT: self._expect,
             Action.MATCH: self._match,
             Action.PAUSE: self._pause,
+            Action.DATA: self._data,
+            Action.CHUNK: self._chunk,
             Action.SAY: self._say,
             Action.EOF: self._eof,
             Action.RST: self._rst,
@@ -121,7 +135,7 @@ class _Player:
             await self._wire.fill()
         if not self._wire.received.startswith(step.octets):
             self._fail(step)
-        self._wire.hear(self._wire.take(len(step.octets)))
+        self._hear(len(step.octets))
 
     async def _match(self, step: Step) -> None:
         await self._wire.flush()
@@ -132,7 +146,22 @@ class _Player:
         line = self._wire.received[:end].decode("utf-8", "surrogateescape")
         if not re.fullmatch(step.text, line):
             self._fail(step)
-        self._wire.hear(self._wire.take(end + 2))
+        self._hear(end + 2)
+
+    def _hear(self, count: int) -> None:
+        self._line = self._wire.take(count)
+        self._wire.hear(self._line)
+
+    async def _data(self, _step: Step) -> None:
+        lines = await self._wire.mail_data(MAX_OCTETS)
+        self._wire.hear(b"<too many octets>" if lines is None else lines + b".\r\n")
+
+    async def _chunk(self, step: Step) -> None:
+        match = _BDAT.match(self._line)
+        if match is None:
+            self._fail(step, "not behind BDAT")
+        octets = await self._wire.octets(int(match[1]), MAX_OCTETS)
+        self._wire.hear(b"<too many octets>" if octets is None else octets)
 
     async def _pause(self, step: Step) -> None:
         if self._wire.pending:

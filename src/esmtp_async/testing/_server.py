@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from threading import Condition
 from typing import Final, Unpack
 
 from esmtp_async._client import SMTPClient
 from esmtp_async._settings import ClientOptions
+from esmtp_async.testing._faults import Faulty
 from esmtp_async.testing._hosting import Host
+from esmtp_async.testing._recording import script_of
 from esmtp_async.testing._rules import Rule, RuleBook
+from esmtp_async.testing._script import Script
 from esmtp_async.testing._session import Conversation
 from esmtp_async.testing._settings import DEFAULT_EXTENSIONS, Settings
 from esmtp_async.testing._store import Record, StoredMessage
@@ -19,7 +23,7 @@ from esmtp_async.testing._wire import Wire
 MAX_MESSAGE_SIZE: Final = 64 * 1024 * 1024
 
 
-class SMTPServer(Host):
+class SMTPServer(Host, Faulty):
     """A server that takes every message and keeps it, and every breach by the client.
 
     It is strict where real servers are lenient, and it is no MTA: nothing leaves it.
@@ -120,12 +124,46 @@ class SMTPServer(Host):
         return self._ledger.notes
 
     @property
+    def news(self) -> Condition:
+        """Notified of each message that is taken, for who waits in another thread."""
+        return self._ledger.news
+
+    @property
     def rules(self) -> list[Rule]:
         """The rules, which may be changed at any time."""
         return self._rules.rules
 
+    @property
+    def scripts(self) -> list[Script]:
+        """The transcript as scripts, a connection each, for `ScriptedServer` to play.
+
+        A client with another name, message or password can play along: these are told
+        by their form alone.
+        """
+        return [
+            script_of(said, f"connection {number}", tls=self._settings.implicit_tls)
+            for number, said in enumerate(self.transcript, 1)
+        ]
+
+    def reset(self) -> None:
+        """Forget the rules and all that was seen, as between two tests."""
+        self.rules.clear()
+        self.messages.clear()
+        self.violations.clear()
+        self.notes.clear()
+        self.transcript.clear()
+        self.connections = self.peak_connections = 0
+
     def client(self, **options: Unpack[ClientOptions]) -> SMTPClient:
         """Make a client for this server: over TCP if it listens, else in memory.
+
+        `options` are those of `SMTPClient`, and win over `client_options`.
+        """
+        scheme = "lmtp" if self._settings.lmtp else "smtp"
+        return self._client(scheme, self.client_options(**options))
+
+    def client_options(self, **options: Unpack[ClientOptions]) -> ClientOptions:
+        """Give what a client of this server needs to be told besides where it is.
 
         It protects itself and authenticates as the server wants it, as the first of
         the users. `options` are those of `SMTPClient`, and win.
@@ -142,8 +180,7 @@ class SMTPServer(Host):
                 defaults["username"], defaults["password"] = username, password
                 defaults["allow_plaintext_auth"] = not settings.auth_needs_tls
         defaults.update(options)
-        scheme = "lmtp" if settings.lmtp else "smtp"
-        return self._client(scheme, defaults)
+        return defaults
 
     async def _converse(self, wire: Wire, number: int) -> None:
         conversation = Conversation(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypedDict
 
+from esmtp_async.testing._rules import Rule
 from esmtp_async.testing._sasl import MECHANISMS
+from esmtp_async.testing._store import Record
 
 #: The EHLO lines of a server, apart from STARTTLS and AUTH.
 DEFAULT_EXTENSIONS: Final = (
@@ -18,6 +20,29 @@ DEFAULT_EXTENSIONS: Final = (
     "DSN",
     "ENHANCEDSTATUSCODES",
 )
+
+
+class ServerOptions(TypedDict, total=False):
+    """The keyword arguments of `SMTPServer`."""
+
+    hostname: str
+    lmtp: bool
+    implicit_tls: bool
+    starttls: bool
+    users: Mapping[str, str] | None
+    mechanisms: Sequence[str]
+    any_user: bool
+    require_auth: bool
+    auth_needs_tls: bool
+    extensions: Sequence[str]
+    lists: Mapping[str, Sequence[str]] | None
+    rules: Sequence[Rule]
+    eager: bool
+    max_message_size: int
+    max_recipients: int
+    idle_timeout: float
+    fragment: int | None
+    record: Record | None
 
 
 @dataclass(frozen=True, kw_only=True)

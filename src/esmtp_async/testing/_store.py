@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from threading import Condition
 from typing import Literal, NamedTuple, Protocol
+
+from esmtp_async.protocol._replies import printable
 
 #: Parameters of MAIL or RCPT: keyword in upper case to value, None where it has none.
 Parameters = Mapping[str, str | None]
@@ -18,6 +21,26 @@ class Said(NamedTuple):
     #: `C` for the client, `S` for the server.
     side: Literal["C", "S"]
     #: As sent, except that secrets are shown by their length.
+    octets: bytes
+
+
+def lines_of(conversation: Iterable[Said]) -> list[str]:
+    """Tell what was said, a line for each, as it can be printed."""
+    return [
+        f"{side}: {printable(line)}"
+        for side, octets in conversation
+        for line in octets.splitlines()
+    ]
+
+
+class Attachment(NamedTuple):
+    """A part of a message that is a file."""
+
+    #: Empty where it has no name.
+    filename: str
+    #: In lower case, for example `image/png`.
+    content_type: str
+    #: Decoded.
     octets: bytes
 
 
@@ -59,6 +82,42 @@ class StoredMessage:
         return message_from_bytes(
             self.content, _class=EmailMessage, policy=policy.default
         )
+
+    @property
+    def forward_paths(self) -> tuple[str, ...]:
+        """Whom it is for: the addresses of the envelope, in the order of RCPT."""
+        return tuple(recipient.path for recipient in self.recipients)
+
+    @property
+    def subject(self) -> str:
+        """The Subject, decoded; empty if there is none."""
+        return str(self.message.get("Subject", ""))
+
+    @property
+    def text(self) -> str:
+        """The body as plain text, decoded, with LF; empty if there is none."""
+        return self._body("plain")
+
+    @property
+    def html(self) -> str:
+        """The body as HTML, decoded, with LF; empty if there is none."""
+        return self._body("html")
+
+    def _body(self, subtype: Literal["plain", "html"]) -> str:
+        part = self.message.get_body(preferencelist=(subtype,))
+        return "" if part is None else str(part.get_content()).replace("\r\n", "\n")
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The files with it, decoded; a message as octets."""
+        return tuple(map(_attachment, self.message.iter_attachments()))
+
+
+def _attachment(part: EmailMessage) -> Attachment:
+    octets = part.get_payload(decode=True)
+    if not isinstance(octets, bytes):  # it is a message, or has parts
+        octets = b"".join(inner.as_bytes() for inner in part.iter_parts())
+    return Attachment(part.get_filename(""), part.get_content_type(), octets)
 
 
 class Tape(Protocol):
@@ -112,6 +171,8 @@ class Ledger:
     notes: list[str] = field(default_factory=list)
     #: What was said on each connection.
     transcript: list[list[Said]] = field(default_factory=list)
+    #: Held while a message is taken, and notified of it: others may wait elsewhere.
+    news: Condition = field(default_factory=Condition, repr=False, compare=False)
     _queued: int = 0
 
     def tape(self, _connection: int) -> list[Said]:
@@ -134,6 +195,11 @@ class Ledger:
 
     def store(self, message: StoredMessage) -> None:
         """Take a message, or one more recipient of a message that was taken already."""
+        with self.news:
+            self._put(message)
+            self.news.notify_all()
+
+    def _put(self, message: StoredMessage) -> None:
         for index, stored in enumerate(self.messages):
             if stored.queue_id == message.queue_id:
                 recipients = stored.recipients + message.recipients

@@ -12,15 +12,15 @@ class Authority:
     """
 
     def __init__(self, hostname: str) -> None:
-        # An extra of the package; only TLS needs it.
-        import trustme  # noqa: PLC0415
-
+        try:
+            import trustme  # noqa: PLC0415 - an extra; only TLS needs it
+        except ModuleNotFoundError as error:
+            problem = "TLS needs trustme here: pip install 'esmtp-async[testing]'"
+            raise ModuleNotFoundError(problem, name="trustme") from error
         authority = trustme.CA()
         certificate = authority.issue_cert(hostname, "localhost", "127.0.0.1", "::1")
         #: For the server.
-        self.server_context: ssl.SSLContext = ssl.create_default_context(
-            ssl.Purpose.CLIENT_AUTH
-        )
+        self.server_context: ssl.SSLContext = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(self.server_context)
         #: The server's certificate, as PEM.
         self.server_certificate: str = certificate.cert_chain_pems[0].bytes().decode()
