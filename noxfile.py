@@ -5,10 +5,15 @@ Whatever imports the package imports the built wheel, never the source tree.
 
 import os
 import re
+import shutil
+import tarfile
 import tempfile
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
@@ -22,6 +27,35 @@ installed = pathlib.Path(sysconfig.get_path("purelib"))
 assert pathlib.Path(esmtp_async.__file__).is_relative_to(installed), esmtp_async
 """
 
+PROOF_OF_VERSIONS = """
+import importlib.metadata, sys
+from packaging.version import Version
+for pin in sys.argv[1:]:
+    name, version = pin.split("==")
+    found = importlib.metadata.version(name)
+    assert Version(found) == Version(version), f"{name} is {found}, not {version}"
+"""
+
+PROOF_OF_BARENESS = """
+import importlib.metadata
+installed = {each.name.lower() for each in importlib.metadata.distributions()}
+needed = {"anyio", "esmtp-async", "idna", "typing_extensions"}
+assert installed - {"pip", "setuptools"} == needed, installed
+import esmtp_async, esmtp_async.protocol, esmtp_async.testing
+for door in (esmtp_async, esmtp_async.testing):
+    for name in door.__all__:
+        getattr(door, name)
+assert esmtp_async.__version__ == importlib.metadata.version("esmtp-async")
+"""
+
+#: Extras that come from source, or are made of the others.
+COMPILED = {"all", "gssapi"}
+
+#: Extras that allow an older version than another extra does, and their tests.
+OLDER = {
+    "dkim": ("tests/messages/test_dkim.py", "tests/messages/test_dkim_arguments.py")
+}
+
 FUZZED = [
     *("replies", "conversation", "challenges"),
     *("addresses", "parameters", "servers", "reports"),
@@ -33,6 +67,11 @@ APART = {
     "simulation": ("simulation", "tests/simulation"),
     "interop": ("(interop and not kerberos and not matrix)", "tests/interop"),
 }
+
+#: The release of mermaid that draws the site's diagrams.
+MERMAID = "11.17.2"
+
+PIP = ("python", "-m", "pip", "--quiet")
 
 PROTOCOL = "src/esmtp_async/protocol/*"
 REST = "src/esmtp_async/*"
@@ -66,13 +105,10 @@ def install(session: nox.Session, group: str) -> None:
     The wheel is built once a run of nox. In a reused environment it replaces the one of
     before, which pip would keep, as the version is the same.
     """
-    pip = ("python", "-m", "pip", "--quiet")
-    if not list(Path(WHEELS.name).iterdir()):
-        session.run(*pip, "wheel", "--no-deps", "--wheel-dir", WHEELS.name, str(ROOT))
-    (wheel,) = Path(WHEELS.name).iterdir()
+    wheel = wheel_of(session)
     requirements = nox.project.dependency_groups(PYPROJECT, group)
     session.install(f"{wheel}[testing,trio,uvloop]", *requirements)
-    session.run(*pip, "install", "--force-reinstall", "--no-deps", str(wheel))
+    session.run(*PIP, "install", "--force-reinstall", "--no-deps", str(wheel))
     session.run("python", "-c", PROOF_OF_WHEEL)
 
 
@@ -88,15 +124,24 @@ def run_samples(session: nox.Session) -> None:
     session.run("pytest", "docs", "README.md")
 
 
+def wheel_of(session: nox.Session) -> Path:
+    """Give the wheel, built if this is the first time."""
+    if not list(Path(WHEELS.name).iterdir()):
+        session.run(*PIP, "wheel", "--no-deps", "--wheel-dir", WHEELS.name, str(ROOT))
+    (wheel,) = Path(WHEELS.name).iterdir()
+    return wheel
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, format and types; every public name is typed."""
+    """Style, format and types; every public name is typed, and so that it helps."""
     install(session, "dev")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("pyright")
     session.run("pyright", "--verifytypes", "esmtp_async", "--ignoreexternal")
+    session.run("python", "-m", "tests.typing")
 
 
 @nox.session(python=PYTHONS)
@@ -128,6 +173,87 @@ def tests(session: nox.Session) -> None:
         *("coverage", "report", f"--include={REST}", f"--omit={PROTOCOL}"),
         "--fail-under=95",
     )
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the oldest version of everything that pyproject.toml allows.
+
+    The state machine needs none of it. Where one extra allows an older version than
+    another one does, its own tests are run with that too. ``nox -s lowest -- -k proxy``
+    takes arguments of your own.
+    """
+    install(session, "test")
+    extras = sorted(PYPROJECT["project"]["optional-dependencies"].keys() - COMPILED)
+    pins = oldest(*extras)
+    session.install(f"{wheel_of(session)}[{','.join(extras)}]", *pins)
+    session.run("python", "-c", PROOF_OF_VERSIONS, *pins)
+    apart = "not interop and not mutation and not simulation"
+    everything = ("-n", "4", "-m", apart, "--ignore=tests/protocol", "tests")
+    session.run("pytest", *(session.posargs or everything))
+    for extra, tests_of_it in OLDER.items():
+        session.install(f"{wheel_of(session)}[{extra}]", *oldest(extra))
+        session.run("pytest", "-n", "4", *tests_of_it)
+
+
+def oldest(*extras: str) -> list[str]:
+    """Give, as pins, the lower bounds of what the package and these extras need."""
+    project = PYPROJECT["project"]
+    lines = list(project["dependencies"])
+    for extra in extras:
+        lines += project["optional-dependencies"][extra]
+    bounds: dict[str, Version] = {}
+    for requirement in map(Requirement, lines):
+        for each in requirement.specifier:
+            if each.operator == ">=":
+                bound = Version(each.version)
+                name = canonicalize_name(requirement.name)
+                bounds[name] = max(bound, bounds.get(name, bound))
+    return [f"{name}=={bound}" for name, bound in sorted(bounds.items())]
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build what would be published, twice; look at it, and install it bare."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "package"))
+    scratch = Path(session.create_tmp())
+    first, second = str(scratch / "first"), str(scratch / "second")
+    commit = ("git", "log", "-1", "--format=%ct")
+    when = str(session.run(*commit, external=True, silent=True)).strip()
+    session.env["SOURCE_DATE_EPOCH"] = when
+    for directory, what in ((first, ()), (second, ("--sdist", "--wheel"))):
+        shutil.rmtree(directory, ignore_errors=True)
+        session.run("python", "-m", "build", "--quiet", *what, "--outdir", directory)
+    session.run("python", "-m", "tests.packaging", first, second)
+    built = sorted(map(str, Path(first).iterdir()))
+    session.run("twine", "check", "--strict", *built)
+    (wheel,) = (each for each in built if each.endswith(".whl"))
+    session.run("check-wheel-contents", wheel)
+    bare = scratch / "bare"
+    session.run("python", "-m", "venv", "--clear", str(bare))
+    python = str(bare / "bin" / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", wheel, external=True)
+    session.run(python, "-c", PROOF_OF_BARENESS, external=True)
+
+
+@nox.session(venv_backend="none", name="release-check")
+def release_check(session: nox.Session) -> None:
+    """Check what must hold before a version is tagged; see docs/releasing.md."""
+    version = PYPROJECT["project"]["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## \[(.+?)\](.*)$", changelog, re.MULTILINE)
+    problems = []
+    if not headings or headings[0][0] != version:
+        problems.append(f"the topmost entry of CHANGELOG.md is not [{version}]")
+    elif not re.fullmatch(r" - \d{4}-\d{2}-\d{2}", headings[0][1]):
+        problems.append(f"[{version}] in CHANGELOG.md has no date")
+    if session.run("git", "tag", "--list", f"v{version}", external=True, silent=True):
+        problems.append(f"the tag v{version} is there already")
+    if session.run("git", "status", "--porcelain", external=True, silent=True):
+        problems.append("there are changes that are not committed")
+    if problems:
+        session.error("; ".join(problems))
+    session.notify("package")
 
 
 @nox.session
@@ -227,6 +353,29 @@ def browser(session: nox.Session) -> None:
     """Look at the page of `esmtp serve` in Chromium, which must be installed."""
     install(session, "test")
     session.run("pytest", "-m", "browser", "tests/serve")
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the documentation as a site, in `site/`; a warning is an error.
+
+    What draws the diagrams is brought along, so that the site loads nothing from
+    anywhere else. ``nox -s site -- --quick`` uses the one of before.
+    """
+    install(session, "site")
+    static = ROOT / "docs" / "_static"
+    scratch = session.create_tmp()
+    if not (static / "mermaid.min.js").exists() or "--quick" not in session.posargs:
+        npm = ("npm", "pack", "--silent", "--pack-destination", scratch)
+        session.run(*npm, f"mermaid@{MERMAID}")
+        with tarfile.open(Path(scratch) / f"mermaid-{MERMAID}.tgz") as package:
+            script = package.getmember("package/dist/mermaid.min.js")
+            script.name = "mermaid.min.js"
+            package.extract(script, static, filter="data")
+    strict = ("--fail-on-warning", "--keep-going", "--nitpicky", "--fresh-env")
+    aside = f"--doctree-dir={scratch}/doctrees"
+    session.run("sphinx-build", "--quiet", *strict, aside, "docs", "site")
+    session.run("python", "-m", "tests.docs.offline", "site")
 
 
 @nox.session

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from importlib.metadata import version
 from operator import attrgetter
 from pathlib import Path
 
@@ -49,6 +50,10 @@ def test_all_is_what_is_imported() -> None:
 def test_a_name_that_is_not_public_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Postman'"):
         attrgetter("Postman")(esmtp_async)
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert esmtp_async.__version__ == version("esmtp-async")
 
 
 def test_classes_are_told_under_the_front_door() -> None:
@@ -104,6 +109,7 @@ def test_the_client_is_made_as_the_contract_says() -> None:
                 *("security", "ssl_context", "server_hostname", "username"),
                 *("password", "auth", "client_hostname", "local_address", "connect"),
                 *("timeouts", "max_age", "rate_limit", "xclient", "sign", "on_event"),
+                "proxy",
             ]
         ),
         "allow_plaintext_auth": False,

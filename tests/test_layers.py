@@ -35,19 +35,19 @@ LAYERS: Final = """
     protocol._series
     protocol
     _loops _logs
-    _timeouts _events _endpoint _attempts _deadline _endings _signing
+    _timeouts _events _endpoint _attempts _deadline _endings _signing _proxy_refusal
     _wire_log
     _observer
     _chronicle _files _otel_names
     _sockets _otel_spans _otel_metrics
     _transport _otel
-    _tls
+    _tls _proxy_dialogue
     _headers _binary _dkim_canonical _dkim_keys _references _report_parts
     _fields
     _mime _dkim_settings _reports
     _options _dkim _dkimpy _parts _smime
     _messages _connection _receipts _compose
-    _roster _departures _progress _pace _oauth _gssapi
+    _roster _departures _progress _pace _oauth _gssapi _proxy
     _pool
     _inquiries
     _settings

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from esmtp_async._pace import RateLimit as RateLimit
     from esmtp_async._plan import Plan as Plan
     from esmtp_async._plan import Problem as Problem
+    from esmtp_async._proxy import through_proxy as through_proxy
     from esmtp_async._receipts import Receipt as Receipt
     from esmtp_async._receipts import SendResult as SendResult
     from esmtp_async._reports import Action as Action
@@ -107,6 +108,9 @@ if TYPE_CHECKING:
     from esmtp_async.protocol._scram import ScramSHA1 as ScramSHA1
     from esmtp_async.protocol._scram import ScramSHA256 as ScramSHA256
     from esmtp_async.protocol._scram import ScramSHA512 as ScramSHA512
+
+    #: The version that is installed, for example `0.1.0`.
+    __version__: str
 
 __all__ = [
     "Action",
@@ -196,6 +200,7 @@ __all__ = [
     "send",
     "smime_encrypt",
     "smime_sign",
+    "through_proxy",
 ]
 
 # The modules that the names are taken from.
@@ -240,12 +245,17 @@ _APART = {
     "compose": "_compose",
     "smime_encrypt": "_smime",
     "smime_sign": "_smime",
+    "through_proxy": "_proxy",
 }
 
 if not TYPE_CHECKING:  # where types are checked, only what is imported exists
 
     def __getattr__(name: str) -> object:
         """Load what stands behind the door: all that sending needs, or another."""
+        if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415
+
+            return version("esmtp-async")
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         for home in (_APART[name],) if name in _APART else _HOMES:

@@ -82,16 +82,16 @@ class SMTPClient(Inquirer):
 
     `client_hostname` is what EHLO says: this machine's full name if it has one,
     else its address. `connect` makes the byte stream instead of a TCP
-    connection from `local_address`. `timeouts` are a `Timeouts`, or seconds
-    for every stage but the final reply. `max_connections` and the three limits
-    after it bound the pool; times are in seconds. A server that turns further
-    connections away gets fewer of them. `rate_limit` bounds how many messages go
-    in how much time, over the whole client. `pipelining` is
-    `"conformant"` (RFC 2920), `"off"`, or `"eager"`: small messages in one
-    round trip where CHUNKING is offered, past the letter of RFC 3030 §2. A server that
-    breaks on one of them gets its mail in the next safer way (`WayGivenUp`).
-    `sign` signs each message, over exactly the octets that are sent: a `DkimSigner`, or
-    any `Signer`, or several.
+    connection from `local_address`; `proxy` is the URL of a proxy to go through, as
+    `through_proxy` has it, and no environment variable stands for it. `timeouts` are a
+    `Timeouts`, or seconds for every stage but the final reply. `max_connections` and
+    the three limits after it bound the pool; times are in seconds. A server that turns
+    further connections away gets fewer of them. `rate_limit` bounds how many messages
+    go in how much time, over the whole client. `pipelining` is `"conformant"`
+    (RFC 2920), `"off"`, or `"eager"`: small messages in one round trip where CHUNKING
+    is offered, past the letter of RFC 3030 §2. A server that breaks on one of them gets
+    its mail in the next safer way (`WayGivenUp`). `sign` signs each message, over
+    exactly the octets that are sent: a `DkimSigner`, or any `Signer`, or several.
     `xclient` are attributes of the client that a gateway speaks for (XCLIENT).
     `on_event` is called with every `Event`, from the task that causes it; several
     listeners are each told of it.
@@ -114,6 +114,7 @@ class SMTPClient(Inquirer):
         client_hostname: str | None = None,
         local_address: str | None = None,
         connect: Connect | None = None,
+        proxy: str | None = None,
         timeouts: Timeouts | float | None = None,
         max_connections: int = 10,
         max_messages_per_connection: int | None = 100,
@@ -136,6 +137,7 @@ class SMTPClient(Inquirer):
             client_hostname=client_hostname,
             local_address=local_address,
             connect=connect,
+            proxy=proxy,
             timeouts=timeouts,
             max_connections=max_connections,
             max_messages_per_connection=max_messages_per_connection,
@@ -153,7 +155,7 @@ class SMTPClient(Inquirer):
             # Nor may a traceback with variables show a password.
             raise bare(error) from None
         finally:
-            del server, password, auth, options
+            del server, password, auth, proxy, options
         endpoint = self._settings.endpoint
         self._observe = Observer(
             self._settings.listeners,
@@ -173,7 +175,10 @@ class SMTPClient(Inquirer):
 
     @classmethod
     def from_url(cls, url: str, **options: Unpack[ClientOptions]) -> Self:
-        """Make a client from a URL; options in its query win over the others."""
+        """Make a client from a URL; options in its query win over the others.
+
+        Raises `InvalidInput`.
+        """
         try:
             check_type("url", url, str)
             if "://" not in url:
@@ -273,8 +278,8 @@ class SMTPClient(Inquirer):
             failure = _too_late(timeout, delivery.stage)
         results = delivery.results(failure)
         told = delivery.conclude(results, failure)
-        raised = None if isinstance(told, Receipt) else told
         if delivery.chronicle is not None:
+            raised = None if isinstance(told, Receipt) else told
             delivery.chronicle.end(results, failure, raised)
         if isinstance(told, Receipt):
             return told

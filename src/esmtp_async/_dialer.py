@@ -213,7 +213,7 @@ class Dialer:
             raise
         except STREAM_ERRORS as error:
             raise _transport.connect_failed(endpoint, error) from error
-        msg = f"no connection to {endpoint} within {limit:g} s"
+        msg = f"no connection to {settings.route} within {limit:g} s"
         raise StageTimeout(msg, stage=Stage.CONNECT, temporary=True)
 
     async def _in_time(self, handshake: Handshake, stream: ByteStream) -> ByteStream:

@@ -188,22 +188,22 @@ def _port(text: str, where: str) -> int:
 
 def parse_url(url: str) -> Target:
     """Read a URL of `SMTPClient.from_url`; no error shows its password."""
-    parts, port = _split(url)
+    parts, port = split_url("server URL", url)
     scheme = parts.scheme.lower()
     if scheme not in _SCHEMES:
         msg = f"URL scheme {parts.scheme!r} is none of {', '.join(_SCHEMES)}"
         raise InvalidInput(msg)
     lmtp, unix, security = _SCHEMES[scheme]
-    _check_rest(parts, unix=unix)
+    check_rest(parts, unix=unix)
     try:
         return Target(
-            host="" if unix else check_host("server URL", _zoned(parts.hostname or "")),
+            host="" if unix else check_host("server URL", zoned(parts.hostname or "")),
             port=None if port is None else check_port(port),
-            path=_decoded(parts.path) if unix else None,
+            path=decoded(parts.path) if unix else None,
             lmtp=lmtp,
             security=security,
-            username=None if parts.username is None else _decoded(parts.username),
-            password=None if parts.password is None else _decoded(parts.password),
+            username=None if parts.username is None else decoded(parts.username),
+            password=None if parts.password is None else decoded(parts.password),
             options=tuple(
                 parse_qsl(parts.query, keep_blank_values=True, errors="strict")
             ),
@@ -213,19 +213,20 @@ def parse_url(url: str) -> Target:
         raise InvalidInput(msg) from None
 
 
-def _zoned(host: str) -> str:
+def zoned(host: str) -> str:
     """Give a host of a URL, where the % before a zone is encoded (RFC 6874 §2)."""
     return host.replace("%25", "%", 1) if ":" in host else host
 
 
-def _decoded(text: str) -> str:
+def decoded(text: str) -> str:
+    """Undo the percent-encoding of a part of a URL; raises `UnicodeDecodeError`."""
     return unquote(text, errors="strict")
 
 
-def _split(url: str) -> tuple[SplitResult, int | None]:
-    """Split a URL into its parts, and give its port."""
+def split_url(what: str, url: str) -> tuple[SplitResult, int | None]:
+    """Split a URL into its parts, and give its port; no error shows its password."""
     if _TAKEN_OUT.search(url):
-        msg = "the server URL holds a control character, or a space at an end"
+        msg = f"the {what} holds a control character, or a space at an end"
         raise InvalidInput(msg)
     with suppress(ValueError):
         parts = urlsplit(url)
@@ -233,13 +234,14 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
         if "@" not in parts.query + parts.fragment:
             return parts, parts.port
     msg = (
-        "the server URL has no host and port that can be read; / ? # @ : [ ] and % "
+        f"the {what} has no host and port that can be read; / ? # @ : [ ] and % "
         "in user and password must be percent-encoded"
     )
     raise InvalidInput(msg)
 
 
-def _check_rest(parts: SplitResult, *, unix: bool) -> None:
+def check_rest(parts: SplitResult, *, unix: bool) -> None:
+    """Refuse a URL whose path or fragment means nothing, or that names no place."""
     problem = ""
     if unix and (parts.hostname or not parts.path.strip("/")):
         problem = f"needs a path, {parts.scheme}:///path"

@@ -73,13 +73,16 @@ class ConnectionOpened(NamedTuple):
 class TLSStarted(NamedTuple):
     """The handshake after STARTTLS succeeded."""
 
+    #: Counts the connections of this process.
     connection: int
+    #: The version of TLS, for example `TLSv1.3`.
     tls: str
 
 
 class CommandSent(NamedTuple):
     """A command is about to be written."""
 
+    #: Counts the connections of this process.
     connection: int
     #: The line as it may be shown; secrets and mail data are told by length.
     command: str
@@ -90,16 +93,20 @@ class CommandSent(NamedTuple):
 class ReplyReceived(NamedTuple):
     """A reply came, and led to a state."""
 
+    #: Counts the connections of this process.
     connection: int
     #: What it answers, as in `CommandSent`; None: nobody asked.
     command: str | None
+    #: What the server said; secrets in it are `<redacted>`.
     reply: Reply
+    #: Where the server is now.
     state: State
 
 
 class ConnectionReady(NamedTuple):
     """A session is ready for mail: greeting, EHLO, TLS and AUTH went well."""
 
+    #: As in `ConnectionOpened`.
     connection: int
     #: The SASL mechanism that we authenticated by, for example `SCRAM-SHA-256`; None:
     #: we did not.
@@ -126,6 +133,7 @@ class ConnectionFailed(NamedTuple):
 class ConnectionAcquired(NamedTuple):
     """Somebody has a connection of the pool, for a message or several."""
 
+    #: As in `ConnectionOpened`.
     connection: int
     #: How long it was waited for; to open it is part of that.
     waited: float
@@ -136,6 +144,7 @@ class ConnectionAcquired(NamedTuple):
 class ConnectionReleased(NamedTuple):
     """A connection came back to the pool."""
 
+    #: As in `ConnectionOpened`.
     connection: int
     #: Whether it lies idle now, for the next one; else it goes.
     kept: bool
@@ -144,6 +153,7 @@ class ConnectionReleased(NamedTuple):
 class ConnectionClosed(NamedTuple):
     """A connection is gone."""
 
+    #: Counts the connections of this process.
     connection: int
     #: Whether it was cut off, not closed in order.
     aborted: bool
@@ -155,7 +165,9 @@ class MessageFinished(NamedTuple):
     Not of one that could not be made ready, or was given up before it was.
     """
 
+    #: The Message-ID, where the message has one.
     message_id: str | None
+    #: What became of each recipient, in the order given.
     recipients: tuple[RecipientResult, ...]
     #: What ended the attempt, if a failure did.
     error: BaseException | None

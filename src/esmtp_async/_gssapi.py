@@ -120,11 +120,13 @@ class Gssapi:
     without a password, or the other way round.
     """
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("GSSAPI",)
 
     def __init__(
         self, username: str | None = None, password: str | Secret | None = None
     ) -> None:
+        #: Whose ticket it is; None for that of the process.
         self.username = username
         self._password = (
             password
@@ -190,6 +192,7 @@ class Ntlm(Credentials):
     password hold what cannot be sent.
     """
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("NTLM",)
 
     def __init__(self, username: str, password: str | Secret) -> None:

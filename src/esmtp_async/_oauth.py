@@ -133,6 +133,7 @@ class _Bearer(ABC):
     _acknowledgement: bytes
 
     def __init__(self, username: str, token: str | Secret | TokenSource) -> None:
+        #: Who we are.
         self.username = username
         try:
             _check_username(username)
@@ -189,6 +190,7 @@ class XOAuth2(_Bearer):
     Raises `InvalidInput` where user name or token hold what cannot be sent.
     """
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("XOAUTH2",)
     _acknowledgement = b""
 
@@ -207,6 +209,7 @@ class OAuthBearer(_Bearer):
     Raises `InvalidInput` where user name or token hold what cannot be sent.
     """
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("OAUTHBEARER",)
     _acknowledgement = b"\1"  # RFC 7628 §3.2.3
 

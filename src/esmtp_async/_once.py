@@ -25,7 +25,8 @@ async def send(
 ) -> Receipt:
     """Send one message over a connection of its own.
 
-    Arguments, result and errors are those of `SMTPClient` and its `send`.
+    Arguments and result are those of `SMTPClient` and its `send`; it raises what they
+    raise.
     """
     try:
         client = SMTPClient(server, port, **client_options)

@@ -27,7 +27,9 @@ class RateLimit:
     becomes of it. Raises `InvalidInput`.
     """
 
+    #: How many messages, at least 1.
     messages: int
+    #: In how many seconds, above 0.
     seconds: float = 1.0
 
     def __post_init__(self) -> None:

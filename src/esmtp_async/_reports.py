@@ -94,10 +94,13 @@ class ReportedRecipient:
     final_recipient: str
     #: What `Recipient(orcpt=...)` took, without its type; None if not reported.
     original_recipient: str | None
+    #: What happened to the message for it (RFC 3464 §2.3.3).
     action: Action | None
+    #: Why, in three numbers; None where none is told (RFC 3464 §2.3.4).
     status: EnhancedStatus | None
     #: The host that decided.
     remote_mta: str | None = None
+    #: Why, in the words of who failed; None where none are told (RFC 3464 §2.3.6).
     diagnostic: Diagnostic | None = None
     #: When delivery was tried last; aware.
     last_attempt: datetime | None = None

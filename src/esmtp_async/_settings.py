@@ -19,6 +19,7 @@ from esmtp_async._endpoint import (
 from esmtp_async._events import Listener
 from esmtp_async._observer import checked as checked_listeners
 from esmtp_async._pace import RateLimit, check_count
+from esmtp_async._proxy import Detour, parse_proxy
 from esmtp_async._roster import PoolLimits
 from esmtp_async._signing import Signer, Signers
 from esmtp_async._signing import checked as checked_signers
@@ -47,25 +48,51 @@ class Pipelining(StrEnum):
 class ClientOptions(TypedDict, total=False):
     """The keyword arguments of `SMTPClient`."""
 
+    #: When TLS is used: `"tls"`, `"starttls"`, `"opportunistic"`, `"plaintext"`; None:
+    #: by port and host (RFC 8314 §3.3).
     security: Security | str | None
+    #: What is trusted, and our own certificate; None: the system's authorities.
     ssl_context: ssl.SSLContext | None
+    #: The name for SNI and in the certificate; None: the host.
     server_hostname: str | None
+    #: Who we are, with `password`.
     username: str | None
+    #: Kept as a `Secret`.
     password: str | None
+    #: The mechanisms, instead of `username` and `password`, in their order (RFC 4954).
     auth: Mechanism | Sequence[Mechanism] | None
+    #: Whether credentials may go out without TLS; False unless given.
     allow_plaintext_auth: bool
+    #: What EHLO says, a domain or an address literal; None: what this machine calls
+    #: itself (RFC 5321 §4.1.1.1).
     client_hostname: str | None
+    #: The address to connect from; None: the system chooses.
     local_address: str | None
+    #: Makes the byte stream of a connection, in the place of TCP.
     connect: Connect | None
+    #: The URL of a proxy to go through; a password in it is a secret.
+    proxy: str | None
+    #: Limits for the stages; a number is seconds for each but the final reply (RFC 5321
+    #: §4.5.3.2).
     timeouts: Timeouts | float | None
+    #: Of the pool, at least 1; 10 unless given.
     max_connections: int
+    #: After so many a connection is closed; 100 unless given, None: never.
     max_messages_per_connection: int | None
+    #: Seconds that a connection may lie idle; 45 unless given.
     max_idle: float
+    #: Seconds that a connection is used for; None: for ever.
     max_age: float | None
+    #: How many messages go in how much time, over the whole client.
     rate_limit: RateLimit | None
+    #: Attributes of the client that a gateway speaks for (Postfix's XCLIENT).
     xclient: Attributes | None
+    #: What signs each message.
     sign: Signer | Sequence[Signer] | None
+    #: How much is sent before replies are read: `"off"`, `"conformant"` unless given,
+    #: `"eager"` (RFC 2920, RFC 3030).
     pipelining: Pipelining | str
+    #: Called with every `Event`, or several that are; what one raises is logged.
     on_event: Listener | Sequence[Listener] | None
 
 
@@ -94,6 +121,13 @@ class Settings:
     def starttls(self) -> StartTLSPolicy:
         """What becomes of STARTTLS."""
         return _STARTTLS[self.security]
+
+    @property
+    def route(self) -> str:
+        """The server, and the proxy on the way to it, if there is one."""
+        way = self.connect
+        through = f" through {way.proxy}" if isinstance(way, Detour) else ""
+        return f"{self.endpoint}{through}"
 
 
 _STARTTLS: Final = {
@@ -128,7 +162,10 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
         check_port(port)
     given = _member(Security, "security", options.get("security"))
     endpoint = Endpoint(target.host, port or 0, target.path, target.lmtp)
-    security = _one("security", given, target.security) or _security(endpoint)
+    proxied = options.get("proxy") is not None
+    security = _one("security", given, target.security) or _security(
+        endpoint, proxied=proxied
+    )
     if not endpoint.port:
         default = _LMTP_PORT if target.lmtp else _PORTS[security]
         endpoint = replace(endpoint, port=default)
@@ -138,6 +175,7 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
     name = options.get("client_hostname")
     certified = options.get("server_hostname")
     local = options.get("local_address")
+    local = None if local is None else check_host("local_address", local)
     xclient, sign = options.get("xclient"), options.get("sign")
     return Settings(
         endpoint=endpoint,
@@ -150,8 +188,8 @@ def resolve(server: str, port: int | None, options: ClientOptions) -> Settings:
         mechanisms=_mechanisms(options, target),
         allow_plaintext_auth=options.get("allow_plaintext_auth", False),
         client_hostname=None if name is None else _hello_name(name),
-        local_address=None if local is None else check_host("local_address", local),
-        connect=options.get("connect"),
+        local_address=local,
+        connect=_connect(options, endpoint, local),
         timeouts=_timeouts(options.get("timeouts")),
         limits=_limits(options),
         rate_limit=options.get("rate_limit"),
@@ -195,6 +233,7 @@ _FROM_TEXT: Final[dict[str, Callable[[str], object]]] = {
     "allow_plaintext_auth": lambda text: _BOOLEANS[text.lower()],
     "client_hostname": str,
     "local_address": str,
+    "proxy": str,
     "timeouts": float,
     "max_connections": int,
     "max_messages_per_connection": lambda text: None if text == "none" else int(text),
@@ -214,6 +253,7 @@ _TYPES: Final[dict[str, type]] = {
     "allow_plaintext_auth": bool,
     "client_hostname": str,
     "local_address": str,
+    "proxy": str,
     "rate_limit": RateLimit,
 }
 
@@ -228,11 +268,28 @@ def _check_types(options: ClientOptions) -> None:
             raise InvalidInput(msg)
 
 
-def _security(endpoint: Endpoint) -> Security:
-    """Choose for a caller who did not: nothing in clear leaves the machine."""
+def _security(endpoint: Endpoint, *, proxied: bool) -> Security:
+    """Choose for a caller who did not: nothing in clear leaves the machine.
+
+    What is local to a proxy is somewhere else.
+    """
     if endpoint.port == _SMTPS_PORT:
         return Security.TLS
-    return Security.OPPORTUNISTIC if endpoint.is_local else Security.STARTTLS
+    here = endpoint.is_local and not proxied
+    return Security.OPPORTUNISTIC if here else Security.STARTTLS
+
+
+def _connect(
+    options: ClientOptions, endpoint: Endpoint, local: str | None
+) -> Connect | None:
+    """Give what makes the stream, where that is not a connection of our own."""
+    connect, proxy = options.get("connect"), options.get("proxy")
+    if proxy is None:
+        return connect
+    if connect is not None:
+        msg = "give either connect or proxy, not both"
+        raise InvalidInput(msg)
+    return Detour(parse_proxy(proxy), endpoint, local)
 
 
 def _hello_name(name: str) -> str:

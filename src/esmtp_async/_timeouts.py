@@ -55,6 +55,8 @@ class Timeouts:
     The defaults are the minima of RFC 5321 §4.5.3.2, which servers rely on:
     a shorter `final` makes duplicates, for the server may have taken the
     message and be about to say so (RFC 1047).
+
+    Raises `InvalidInput`.
     """
 
     #: The transport connection, names resolved.

@@ -82,7 +82,13 @@ async def dial(endpoint: Endpoint, local_address: str | None = None) -> ByteStre
 
 
 def connect_failed(endpoint: Endpoint, error: Exception) -> ConnectFailed:
-    """Tell why no connection came about, by the innermost reason.
+    """Tell why no connection came about."""
+    msg = f"cannot connect to {endpoint}: {reasons_of(error)}"
+    return ConnectFailed(msg, stage=Stage.CONNECT, temporary=True)
+
+
+def reasons_of(error: Exception) -> str:
+    """Tell the innermost reasons of an error of dialling.
 
     "All connection attempts failed" tells none; the attempts' own errors do.
     """
@@ -90,9 +96,7 @@ def connect_failed(endpoint: Endpoint, error: Exception) -> ConnectFailed:
     while cause.__cause__ is not None:
         cause = cause.__cause__
     reasons = cause.exceptions if isinstance(cause, BaseExceptionGroup) else (cause,)
-    why = "; ".join(dict.fromkeys(str(each) or repr(each) for each in reasons))
-    msg = f"cannot connect to {endpoint}: {why}"
-    return ConnectFailed(msg, stage=Stage.CONNECT, temporary=True)
+    return "; ".join(dict.fromkeys(str(each) or repr(each) for each in reasons))
 
 
 def tls_info(stream: ByteStream) -> TLSInfo | None:

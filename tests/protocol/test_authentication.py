@@ -85,6 +85,14 @@ def fail(
     return error
 
 
+def test_the_opening_tells_the_mechanism() -> None:
+    opening = Opening("client.test", secure=True, mechanisms=[LOGIN, PLAIN])
+    assert opening.mechanism is None
+    known = Turn(AUTH_PLAIN, "235 welcome")
+    converse(Session(), opening, GREETING, hello("AUTH PLAIN"), known)
+    assert opening.mechanism == "PLAIN"
+
+
 # LOGIN has three steps; each is answered with everything there is.
 
 

@@ -56,6 +56,7 @@ def read_whole(data: MailData) -> list[bytes]:
     """Read a stream to its end, and once more."""
     blocks = list(iter(lambda: finished(data.read()), b""))
     assert finished(data.read()) == b""
+    assert data.read_so_far == sum(map(len, blocks))
     return blocks
 
 

@@ -117,7 +117,10 @@ class Mailbox:
 
     @classmethod
     def parse(cls, text: str) -> Mailbox:
-        """Read an addr-spec: `local-part@domain`, and nothing around it."""
+        """Read an addr-spec: `local-part@domain`, and nothing around it.
+
+        Raises `InvalidInput`.
+        """
         check_type("the address", text, str)
         match = _grammar.MAILBOX.fullmatch(text)
         if match is None:
@@ -145,6 +148,7 @@ def _sender(text: str) -> Mailbox:
 class ReversePath(NamedTuple):
     """Where reports of non-delivery go: a mailbox, or nowhere (RFC 5321 §4.5.5)."""
 
+    #: Its mailbox; None for the null reverse-path, `<>`.
     mailbox: Mailbox | None
 
     @classmethod

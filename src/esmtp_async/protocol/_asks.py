@@ -21,8 +21,11 @@ class Ask(Enum):
     PAUSE = "pause"
 
 
+#: Go on once every command on its way is answered.
 WAIT: Final = Ask.WAIT
+#: Do the TLS handshake.
 UPGRADE: Final = Ask.UPGRADE
+#: There is nothing to say at present.
 PAUSE: Final = Ask.PAUSE
 
 
@@ -31,6 +34,7 @@ class Fetch(NamedTuple):
 
     #: Whose time limit bounds it.
     stage: Stage
+    #: What to call and await; its result is the answer.
     call: Callable[[], Awaitable[bytes]]
 
 
@@ -39,4 +43,5 @@ class Compute(NamedTuple):
 
     #: Whose time limit bounds it.
     stage: Stage
+    #: What to call; its result is the answer.
     call: Callable[[], bytes]

@@ -33,6 +33,7 @@ class Command:
 
     __slots__ = ("wire",)
 
+    #: What the machine knows of it.
     verb: Verb
     #: Whether octets of the same command follow (RFC 5321 §4.1.1.4).
     more: bool = False
@@ -107,6 +108,7 @@ class Connect(Command):
 class _Hello(Command):
     __slots__ = ()
     verb = Verb.HELLO
+    #: The word that it begins with.
     keyword: ClassVar[str]
 
     def __init__(self, client_hostname: str) -> None:
@@ -152,7 +154,10 @@ def _secrets(response: bytes) -> tuple[bytes, ...]:
 
 
 class Auth(Command):
-    """AUTH with a SASL mechanism and perhaps its first response (RFC 4954 §4)."""
+    """AUTH with a SASL mechanism and perhaps its first response (RFC 4954 §4).
+
+    Raises `InvalidInput`.
+    """
 
     __slots__ = ("mechanism", "secrets")
     verb = Verb.AUTH
@@ -162,6 +167,7 @@ class Auth(Command):
         if not _grammar.SASL_MECHANISM.fullmatch(mechanism):
             msg = f"{mechanism!r} is not the name of a SASL mechanism (RFC 4422)"
             raise InvalidInput(msg)
+        #: The name of the SASL mechanism.
         self.mechanism: str = mechanism
         self.secrets: tuple[bytes, ...] = () if initial is None else _secrets(initial)
         wire = b"AUTH " + mechanism.encode()
@@ -178,7 +184,10 @@ class Auth(Command):
 
 
 class Response(Command):
-    """A response to a SASL challenge, or `*` to cancel (RFC 4954 §4)."""
+    """A response to a SASL challenge, or `*` to cancel (RFC 4954 §4).
+
+    Raises `InvalidInput`.
+    """
 
     __slots__ = ("secrets",)
     verb = Verb.RESPONSE
@@ -196,7 +205,10 @@ class Response(Command):
 
 
 class Mail(Command):
-    """MAIL: a transaction begins, with its reverse-path (RFC 5321 §4.1.1.2)."""
+    """MAIL: a transaction begins, with its reverse-path (RFC 5321 §4.1.1.2).
+
+    Raises `InvalidInput`.
+    """
 
     __slots__ = ()
     verb = Verb.MAIL
@@ -211,7 +223,10 @@ class Mail(Command):
 
 
 class Rcpt(Command):
-    """RCPT: one forward-path (RFC 5321 §4.1.1.3)."""
+    """RCPT: one forward-path (RFC 5321 §4.1.1.3).
+
+    Raises `InvalidInput`.
+    """
 
     __slots__ = ()
     verb = Verb.RCPT
@@ -240,6 +255,8 @@ class Content(Command):
 
     Given the message's octets it is complete: line ends made CRLF, dots
     doubled, the end behind them. `pieces` makes one that goes out in parts.
+
+    Raises `InvalidInput`.
     """
 
     __slots__ = ("more",)
@@ -264,7 +281,10 @@ class Content(Command):
 
 
 class Bdat(Command):
-    """BDAT: a chunk of the mail data, exactly as given (RFC 3030 §2)."""
+    """BDAT: a chunk of the mail data, exactly as given (RFC 3030 §2).
+
+    Raises `InvalidInput`.
+    """
 
     __slots__ = ("_line_length", "verb")
 
@@ -284,6 +304,8 @@ class Burl(Command):
     """BURL: mail data that the server fetches from a URL (RFC 4468 §3).
 
     It stands where BDAT could, and with `last` it is the end of the mail data.
+
+    Raises `InvalidInput`.
     """
 
     __slots__ = ("secrets", "verb")

@@ -29,11 +29,17 @@ class Recipient:
     Raises `InvalidInput`.
     """
 
+    #: The address, as given.
     address: str
+    #: When it is to be reported on (RFC 3461 §4.1).
     notify: str | Sequence[str] | None = field(default=None, kw_only=True)
+    #: Who it was for at first (RFC 3461 §4.2).
     orcpt: str | None = field(default=None, kw_only=True)
+    #: Since when the mailbox must have its owner (RFC 7293 §3.1).
     rrvs: datetime | None = field(default=None, kw_only=True)
+    #: What a server does that cannot tell (RFC 7293 §3.1).
     rrvs_action: str | None = field(default=None, kw_only=True)
+    #: The address, parsed.
     path: ForwardPath = field(init=False, repr=False, compare=False)
     #: The parameters of RCPT that these come to.
     parameters: tuple[Parameter, ...] = field(init=False, repr=False, compare=False)
@@ -57,7 +63,9 @@ class Recipient:
 class Envelope(NamedTuple):
     """Who it is from and who it is for (RFC 5321 §2.3.1)."""
 
+    #: Who it is from.
     reverse_path: ReversePath
+    #: Who it is for, each once.
     recipients: tuple[Recipient, ...]
     #: Parameters of MAIL that the caller asked for.
     parameters: tuple[Parameter, ...] = ()

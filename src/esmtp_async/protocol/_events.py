@@ -23,8 +23,11 @@ class Signal(Enum):
     LOST = "lost"
 
 
+#: Read from the server, and give it to `receive_data`.
 NEED_DATA: Final = Signal.NEED_DATA
+#: The session is over, and everything is answered.
 CLOSED: Final = Signal.CLOSED
+#: The session is over, and something is not answered.
 LOST: Final = Signal.LOST
 
 
@@ -41,6 +44,7 @@ class Replied(NamedTuple):
 
     #: What it answers; None for a 421 that nobody asked for.
     command: Command | None
+    #: What the server said.
     reply: Reply
     #: Whoever sent the command, as given to `send`.
     owner: Owner | None
@@ -53,7 +57,9 @@ class Replied(NamedTuple):
 class Sent(NamedTuple):
     """A command that is on its way and whose replies are not all in."""
 
+    #: What was sent.
     command: Command
+    #: Who sent it, as `Session.send` was told.
     owner: Owner | None
 
 

@@ -40,6 +40,7 @@ from esmtp_async.protocol._verbs import STAGES, Verb
 class OnBehalfOf(NamedTuple):
     """What follows is said for somebody else, who gets the replies."""
 
+    #: Who gets the replies.
     owner: Owner
 
 

@@ -19,7 +19,10 @@ Attributes = Mapping[str, str | None]
 
 
 class Etrn(Command):
-    """ETRN: send what waits for a host, "@domain" and below, a "#queue" (RFC 1985)."""
+    """ETRN: send what waits for a host, "@domain" and below, a "#queue" (RFC 1985).
+
+    Raises `InvalidInput`.
+    """
 
     __slots__ = ()
     verb = Verb.ETRN
@@ -52,6 +55,7 @@ def checked(attributes: Attributes) -> dict[str, str | None]:
 
 class _Told(Command):
     __slots__ = ()
+    #: The word that it begins with.
     keyword: ClassVar[str]
 
     def __init__(self, attributes: Attributes) -> None:

@@ -41,6 +41,7 @@ class Ledger:
     """The account of one transaction: who was asked for, and what was replied."""
 
     def __init__(self, envelope: Envelope) -> None:
+        #: Who it is from and for.
         self.envelope = envelope
         self._lmtp = False
         # Recipients by position: those asked for, in order; the replies to

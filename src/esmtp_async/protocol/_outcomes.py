@@ -75,6 +75,7 @@ class RecipientResult(NamedTuple):
 
     #: The address as the caller gave it.
     address: str
+    #: What became of it.
     outcome: Outcome
     #: The reply that decided; None where no reply did.
     reply: Reply | None

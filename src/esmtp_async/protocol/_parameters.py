@@ -37,8 +37,11 @@ _RRVS_ACTIONS: Final = frozenset({"C", "R"})
 class Parameter(NamedTuple):
     """A parameter of MAIL or RCPT and the extension that it needs."""
 
+    #: The EHLO keyword of the extension that defines it.
     extension: str
+    #: The word before `=` (RFC 5321 §4.1.2).
     keyword: str
+    #: The word behind it; None where there is none.
     value: str | None = None
     #: Tells why a server that offers the extension cannot do this with it.
     check: Callable[[Session], str | None] | None = None
@@ -139,8 +142,11 @@ class DeliverBy:
     time may be past). With `by_trace` every relay reports. Raises `InvalidInput`.
     """
 
+    #: Seconds from now, negative where it is late already (RFC 2852 §4).
     by_time: int | timedelta
+    #: What then: `"R"` returns the message, `"N"` tells and goes on.
     by_mode: str = "R"
+    #: Whether each server on the way tells that it has it.
     by_trace: bool = False
 
     def __post_init__(self) -> None:

@@ -62,8 +62,11 @@ def printable(octets: bytes) -> str:
 class EnhancedStatus(NamedTuple):
     """An enhanced mail system status code, `class.subject.detail` (RFC 3463 §2)."""
 
+    #: 2 is success, 4 is not now, 5 is no (RFC 3463 §2).
     class_: int
+    #: What it is about: address, mailbox, ... (RFC 3463 §2).
     subject: int
+    #: What exactly.
     detail: int
 
     def __str__(self) -> str:

@@ -30,6 +30,7 @@ class Channel(NamedTuple):
     offered: tuple[str, ...]
     #: The server, as the caller named it; "" where it has no name.
     host: str
+    #: The port of the server; 0 where there is none.
     port: int
     #: DER, for channel binding (RFC 5929 §4); empty without TLS.
     peer_certificate: bytes
@@ -166,6 +167,7 @@ class Credentials:
     """A user name and a password, checked; the base of what says them."""
 
     def __init__(self, username: str, password: str | Secret) -> None:
+        #: Who we are.
         self.username = username
         self._password = password if isinstance(password, Secret) else Secret(password)
         del password  # from here on no traceback with variables shows it
@@ -184,6 +186,7 @@ class Credentials:
 class Plain(Credentials):
     """PLAIN: everything in one line (RFC 4616)."""
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("PLAIN",)
 
     def respond(self, _channel: Channel) -> Responses:
@@ -201,6 +204,7 @@ class Login(Credentials):
     that clearly asks for the other one is not answered.
     """
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("LOGIN",)
 
     def respond(self, _channel: Channel) -> Responses:
@@ -225,6 +229,7 @@ class CramMD5(Credentials):
     server proves nothing: it is used only where it is asked for by name.
     """
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("CRAM-MD5",)
 
     def respond(self, _channel: Channel) -> Responses:
@@ -244,14 +249,18 @@ class External:
     By a certificate given in the TLS handshake, for example, or by a unix
     socket. `authzid` is whom to act for, if not for whoever the server takes us
     for.
+
+    Raises `InvalidInput`.
     """
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("EXTERNAL",)
 
     def __init__(self, authzid: str = "") -> None:
         if problem := problem_with(authzid):
             msg = f"the authzid {problem}"
             raise InvalidInput(msg)
+        #: Whom to act for; empty for whom the certificate names (RFC 4422 Appendix A).
         self.authzid = authzid
 
     def __repr__(self) -> str:
@@ -267,14 +276,18 @@ class Anonymous:
 
     `trace` tells the server's people whom to turn to: a mail address, or a word
     of at most 255 characters without "@".
+
+    Raises `InvalidInput`.
     """
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("ANONYMOUS",)
 
     def __init__(self, trace: str = "") -> None:
         if problem := problem_with(trace) or _problem_with_trace(trace):
             msg = f"the trace {problem}"
             raise InvalidInput(msg)
+        #: What the server may write down of who it is (RFC 4505 §2).
         self.trace = trace
 
     def __repr__(self) -> str:

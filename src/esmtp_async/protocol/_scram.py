@@ -76,6 +76,7 @@ class Scram(Credentials):
     (RFC 4013). Raises `InvalidInput` otherwise.
     """
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = (
         "SCRAM-SHA-512-PLUS",
         "SCRAM-SHA-256-PLUS",
@@ -176,18 +177,21 @@ class Scram(Credentials):
 class ScramSHA1(Scram):
     """SCRAM-SHA-1, with -PLUS where that can be (RFC 5802)."""
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("SCRAM-SHA-1-PLUS", "SCRAM-SHA-1")
 
 
 class ScramSHA256(Scram):
     """SCRAM-SHA-256, with -PLUS where that can be (RFC 7677)."""
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")
 
 
 class ScramSHA512(Scram):
     """SCRAM-SHA-512, with -PLUS where that can be (draft-melnikov-scram-sha-512)."""
 
+    #: The names that it is offered by (RFC 4422 §3.1).
     names: tuple[str, ...] = ("SCRAM-SHA-512-PLUS", "SCRAM-SHA-512")
 
 

@@ -77,16 +77,19 @@ class Never(Enum):
 class Row(NamedTuple):
     """One line of the table: a verb, where it may be, and what its reply does."""
 
+    #: What is sent.
     verb: Verb
     #: The states it may be sent in; if overtaken, those its reply arrives in.
     states: frozenset[State]
-    #: The state after 2yz, after 3yz, after 4yz or 5yz; None: the state stays
-    #: as it is; NEVER: no server may answer so.
+    #: The state after 2yz; None: it stays as it is; NEVER: no server may answer so.
     completion: State | Never | None
+    #: The same after 3yz.
     intermediate: State | Never | None
+    #: The same after 4yz or 5yz.
     refusal: State | Never | None
     #: Whether another command may follow before it is answered (RFC 2920 §3.1).
     group: bool
+    #: Whether a refusal before it came first (RFC 2920 §3.1).
     overtaken: bool = False
 
 
@@ -108,6 +111,7 @@ def _in(names: str) -> frozenset[State]:
     TLS,
     CLOSED,
 ) = State
+#: The mark of an answer that no server may give.
 NEVER: Final = Never.NEVER
 STAY: Final = None
 GROUP: Final = True
@@ -117,6 +121,7 @@ OVERTAKEN: Final = True
 # The columns: verb, states, then the state after 2yz, 3yz, and 4yz or 5yz.
 # fmt: off
 # ruff: noqa: E501
+#: The whole machine, as it was written.
 ROWS: Final = (
     Row(Verb.CONNECT,  _in("CONNECTED"),                             GREETED, NEVER, REFUSED, ALONE),
     Row(Verb.HELLO,    _in("GREETED READY MAIL RCPT INDETERMINATE"), READY,   NEVER, STAY,    ALONE),

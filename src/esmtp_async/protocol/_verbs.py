@@ -20,26 +20,41 @@ class Verb(Enum):
     CONNECT = "CONNECT"
     #: EHLO, HELO or LHLO.
     HELLO = "HELLO"
+    #: RFC 3207.
     STARTTLS = "STARTTLS"
+    #: AUTH, up to its first reply (RFC 4954).
     AUTH = "AUTH"
     #: A line of the client within AUTH.
     RESPONSE = "RESPONSE"
+    #: It opens a transaction (RFC 5321 §4.1.1.2).
     MAIL = "MAIL"
+    #: One forward-path (RFC 5321 §4.1.1.3).
     RCPT = "RCPT"
+    #: It asks for a 354 (RFC 5321 §4.1.1.4).
     DATA = "DATA"
     #: The mail data after DATA; the reply to their end answers it.
     CONTENT = "CONTENT"
+    #: A chunk that is not the last (RFC 3030 §2).
     BDAT = "BDAT"
     #: `BDAT n LAST`.
     LAST = "LAST"
+    #: It ends a transaction (RFC 5321 §4.1.1.5).
     RSET = "RSET"
+    #: RFC 5321 §4.1.1.9.
     NOOP = "NOOP"
+    #: RFC 5321 §4.1.1.6.
     VRFY = "VRFY"
+    #: RFC 5321 §4.1.1.7.
     EXPN = "EXPN"
+    #: RFC 5321 §4.1.1.8.
     HELP = "HELP"
+    #: RFC 1985.
     ETRN = "ETRN"
+    #: Postfix's; it begins the session anew.
     XCLIENT = "XCLIENT"
+    #: Postfix's.
     XFORWARD = "XFORWARD"
+    #: RFC 5321 §4.1.1.10.
     QUIT = "QUIT"
 
     if not TYPE_CHECKING:

@@ -53,7 +53,11 @@ class MemoryStream(ByteStream):
         return self._outgoing.abandoned or self._outgoing.broken
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        """Wait for octets and give at most `max_bytes` of them."""
+        """Wait for octets and give at most `max_bytes` of them.
+
+        Raises anyio's `EndOfStream`, `ClosedResourceError` or `BrokenResourceError`;
+        `ValueError` for less than one octet.
+        """
         if max_bytes < 1:
             raise ValueError("max_bytes must be positive")
         with self._receiving:
@@ -126,7 +130,11 @@ class MemoryStream(ByteStream):
 
 
 def memory_pipe(capacity: int = CAPACITY) -> tuple[MemoryStream, MemoryStream]:
-    """Make two connected streams; each direction holds at most `capacity` octets."""
+    """Make two connected streams; each direction holds at most `capacity` octets.
+
+    Raises:
+        ValueError: for a capacity below 1.
+    """
     if capacity < 1:
         raise ValueError("a pipe must have room for an octet")
     there, back = _Channel(capacity), _Channel(capacity)

@@ -78,6 +78,7 @@ class Step(NamedTuple):
 
     #: Its number, from 1.
     line: int
+    #: What it does.
     action: Action
     #: What stands behind the mark, or behind the name of the directive.
     text: str
@@ -152,6 +153,7 @@ class Script:
 
     #: What an error calls it, for example the name of its file.
     name: str
+    #: Its lines, in order.
     steps: tuple[Step, ...]
 
     @classmethod

@@ -25,23 +25,41 @@ DEFAULT_EXTENSIONS: Final = (
 class ServerOptions(TypedDict, total=False):
     """The keyword arguments of `SMTPServer`."""
 
+    #: How it introduces itself, and the name in its certificate.
     hostname: str
+    #: Whether it speaks LMTP (RFC 2033).
     lmtp: bool
+    #: Whether a TLS handshake comes first (RFC 8314 §3.3).
     implicit_tls: bool
+    #: Whether it offers STARTTLS (RFC 3207).
     starttls: bool
+    #: User name to password; AUTH is offered if there are any.
     users: Mapping[str, str] | None
+    #: Those that it offers (RFC 4954).
     mechanisms: Sequence[str]
+    #: Whether anybody is let in, where the mechanism shows the password.
     any_user: bool
+    #: Whether MAIL needs authentication.
     require_auth: bool
+    #: Whether AUTH is for TLS alone.
     auth_needs_tls: bool
+    #: The lines of the EHLO reply besides STARTTLS and AUTH.
     extensions: Sequence[str]
+    #: List name to members, for EXPN.
     lists: Mapping[str, Sequence[str]] | None
+    #: Where to depart from serving.
     rules: Sequence[Rule]
+    #: Whether BDAT in the group of MAIL and RCPT is no breach (RFC 3030 §2).
     eager: bool
+    #: In octets, whatever SIZE says.
     max_message_size: int
+    #: Of one message.
     max_recipients: int
+    #: Seconds without input until it says 421 and closes.
     idle_timeout: float
+    #: How many octets a piece of a reply has; None: it is sent whole.
     fragment: int | None
+    #: Takes all that it sees, instead of its memory.
     record: Record | None
 
 

@@ -49,6 +49,7 @@ class StoredRecipient(NamedTuple):
 
     #: The forward-path without its brackets.
     path: str
+    #: Those of RCPT.
     parameters: Parameters
 
 
@@ -60,6 +61,7 @@ class StoredMessage:
     queue_id: str
     #: Without its brackets; empty for the null reverse-path.
     reverse_path: str
+    #: Those of MAIL.
     mail_parameters: Parameters
     #: In the order of RCPT; with LMTP those whose final reply was 2yz.
     recipients: tuple[StoredRecipient, ...]
@@ -71,9 +73,11 @@ class StoredMessage:
     tls: bool
     #: Which connection to the server it came on, counted from 1.
     connection: int
+    #: The command that the mail data came by.
     via: Literal["DATA", "BDAT"]
     #: What XCLIENT and XFORWARD told of where it comes from.
     xclient: Mapping[str, str] = field(default_factory=dict)
+    #: What XFORWARD told of where it comes from.
     xforward: Mapping[str, str] = field(default_factory=dict)
 
     @property

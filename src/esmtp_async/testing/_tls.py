@@ -9,6 +9,8 @@ class Authority:
     """An authority, a server's certificate signed by it, and a context for each side.
 
     The certificate is good for `hostname`, `localhost`, `127.0.0.1` and `::1`.
+
+    Raises `ModuleNotFoundError` without the extra `testing`.
     """
 
     def __init__(self, hostname: str) -> None:
