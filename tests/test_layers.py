@@ -35,8 +35,8 @@ LAYERS: Final = """
     protocol._series
     protocol
     _loops _logs
-    _timeouts _events _endpoint _attempts _deadline _endings _signing _proxy_refusal
-    _wire_log
+    _certificates _timeouts _events _endpoint _attempts _deadline _endings _signing
+    _proxy_refusal _wire_log
     _observer
     _chronicle _files _otel_names
     _sockets _otel_spans _otel_metrics
@@ -76,9 +76,13 @@ LAYERS: Final = """
     testing.plugin
     _conversation
     _demo
-    _cli._exits _cli._output
-    _cli._commands _cli._compose _cli._server _cli._trouble _cli._running
-    _cli._demo _cli._send _cli._serve
+    _cli._exits _cli._output _cli._mbox _cli._mechanisms _cli._passwords
+    _cli._commands _cli._completion _cli._compose _cli._profiles
+    _cli._findings _cli._server _cli._sources _cli._standing _cli._tally
+    _cli._bar _cli._journal _cli._letters _cli._would
+    _cli._progress _cli._rehearsal _cli._report _cli._trouble _cli._running
+    _cli._mailing
+    _cli._bulk _cli._demo _cli._probe _cli._send _cli._serve
     _cli
     __main__
 """

@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from esmtp_async._certificates import Certificate as Certificate
     from esmtp_async._client import SMTPClient as SMTPClient
     from esmtp_async._compose import compose as compose
     from esmtp_async._dkim import DkimSigner as DkimSigner
@@ -118,6 +119,7 @@ __all__ = [
     "ArcSealer",
     "AuthenticationFailed",
     "Body",
+    "Certificate",
     "ClientOptions",
     "CommandSent",
     "ConnectFailed",
@@ -205,6 +207,7 @@ __all__ = [
 
 # The modules that the names are taken from.
 _HOMES = (
+    "_certificates",
     "_client",
     "_endpoint",
     "_events",

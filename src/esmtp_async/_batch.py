@@ -23,7 +23,7 @@ from anyio.abc import TaskGroup
 
 from esmtp_async._carrier import Carrier, Carriers
 from esmtp_async._delivery import Delivery
-from esmtp_async._desk import Desk, Job
+from esmtp_async._desk import Begin, Desk, Job
 from esmtp_async._messages import Outgoing, Recipients, Sendable, prepare
 from esmtp_async._observer import Observer
 from esmtp_async._options import NO_OPTIONS, SendOptions
@@ -88,6 +88,7 @@ class Batch:
         ordered: bool,
         options: SendOptions = NO_OPTIONS,
         signers: Signers = (),
+        begin: Begin | None = None,
     ) -> None:
         under_way = connections * (window if ways.usable & EAGER else _TWO)
         self._source = source
@@ -96,7 +97,8 @@ class Batch:
         self._ways = ways
         self._options = options
         self._signers = signers
-        self._desk = Desk(2 * under_way + _AHEAD, ordered=ordered)
+        room = 2 * under_way + _AHEAD
+        self._desk = Desk(room, ordered=ordered, begin=begin)
         self._carriers = Carriers(self._desk, pool, ways, window, connections)
         self._started = 0
         self._tasks: TaskGroup

@@ -162,6 +162,8 @@ class Carrier:
         pooled, desk = self._pooled, self._desk
         while desk.has_work and self._pool.may_carry(pooled):
             job = desk.take()
+            if not desk.may_begin(job):
+                return None
             try:
                 transaction = job.delivery.begin(pooled.connection)
             except SMTPError as error:

@@ -30,6 +30,7 @@ class Chronicle:
         self._observe = observe
         self._message_id = message_id
         self._number = next(_numbers)
+        self._batch_index = batch_index
         self._begun = perf_counter()
         self._transactions = 0
         self._connection: int | None = None
@@ -70,5 +71,6 @@ class Chronicle:
                 transactions=self._transactions,
                 size=size,
                 duration=perf_counter() - self._begun,
+                batch_index=self._batch_index,
             )
         )

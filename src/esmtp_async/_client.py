@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import (
-    AsyncIterable,
-    AsyncIterator,
-    Iterable,
-    Sequence,
-)
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    nullcontext,
-)
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Final, Self, Unpack
 
@@ -293,6 +284,7 @@ class SMTPClient(Inquirer):
         connections: int | None = None,
         ordered: bool = False,
         options: SendOptions | None = None,
+        on_begin: Callable[[int, tuple[str, ...]], object] | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[SendResult]]:
         """Send many messages; give the result of each as it is known.
 
@@ -315,7 +307,11 @@ class SMTPClient(Inquirer):
         are under way at once; the window is halved by what fails for the time
         being, and widens again.
 
-        `options` are what is asked for beside each of them.
+        `options` are what is asked for beside each of them. `on_begin` is called with
+        the index of a message and the addresses that it is for, before any of it is
+        said to the server, and again where it is tried once more: to keep an account
+        that survives this process. What it raises is raised behind all results, and
+        no further message goes out.
 
         Every message has a `SendResult`, with a `Receipt` or with the error that
         `send` would raise. A message that is refused does not disturb the others.
@@ -344,6 +340,7 @@ class SMTPClient(Inquirer):
             ordered=ordered,
             options=options,
             signers=self._settings.signers,
+            begin=on_begin,
         )
 
     async def plan(

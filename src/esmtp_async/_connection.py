@@ -16,6 +16,7 @@ from anyio import to_thread
 from anyio.abc import ByteStream
 
 from esmtp_async import _endings, _transport
+from esmtp_async._certificates import Certificate, certificate_of
 from esmtp_async._deadline import Deadline
 from esmtp_async._events import (
     CommandSent,
@@ -105,6 +106,11 @@ class Connection:
     def stage(self) -> Stage:
         """Where in the conversation the connection is, or ended."""
         return self._stage
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What the server's certificate says; None if it was not verified."""
+        return certificate_of(self._records)
 
     async def run(self, exchange: Exchange) -> None:
         """Hold an exchange to its end, or to the end of the session.

@@ -114,6 +114,12 @@ class Delivery:
         return self._outgoing.message_id
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """Those who are left, for a further transaction or the first."""
+        recipients = self._outgoing.envelope.recipients
+        return tuple([recipients[position].address for position in self._left])
+
+    @property
     def needs_closing(self) -> bool:
         """Whether `aclose` has anything to do."""
         return self._outgoing.needs_closing

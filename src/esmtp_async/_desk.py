@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from esmtp_async._delivery import Delivery
@@ -10,6 +11,9 @@ from esmtp_async._loops import Bell
 from esmtp_async._receipts import SendResult
 from esmtp_async.protocol._events import Owner
 from esmtp_async.protocol._exceptions import SMTPError
+
+#: Is told of a message that is about to go out: which one, and for whom.
+Begin = Callable[[int, tuple[str, ...]], object]
 
 
 class Job(NamedTuple):
@@ -29,7 +33,8 @@ class Desk:
     are never more than `room`.
     """
 
-    def __init__(self, room: int, *, ordered: bool) -> None:
+    def __init__(self, room: int, *, ordered: bool, begin: Begin | None = None) -> None:
+        self._begin = begin
         self._room = room
         self._ordered = ordered
         self._waiting: deque[Job] = deque()
@@ -80,6 +85,18 @@ class Desk:
     def take(self) -> Job:
         """Give the message that waits longest."""
         return self._waiting.popleft()
+
+    def may_begin(self, job: Job) -> bool:
+        """Say that a message is about to go out; if nobody may hear that, none does."""
+        if self._begin is None:
+            return True
+        try:
+            self._begin(job.number, job.delivery.addresses)
+        except Exception as error:  # noqa: BLE001  # the caller's own
+            self.give_back([job])
+            self.close(error)
+            return False
+        return True
 
     def give_back(self, jobs: list[Job]) -> None:
         """Let messages wait that have their turn first."""

@@ -185,6 +185,8 @@ class MessageFinished(NamedTuple):
     size: int | None = None
     #: Since `MessageStarted`.
     duration: float = 0.0
+    #: Which one of `send_many`'s, as `SendResult.index` has it; None for `send`.
+    batch_index: int | None = None
 
 
 class WayGivenUp(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from esmtp_async._certificates import Certificate
 from esmtp_async._connection import Connection
 from esmtp_async._pool import Pool
 from esmtp_async._progress import Progress
@@ -26,6 +27,8 @@ class ServerInfo(NamedTuple):
     extensions: Extensions
     #: What protects the connection; None in clear text.
     tls: TLSInfo | None
+    #: What its certificate says; None in clear text, or if it was not verified.
+    certificate: Certificate | None = None
 
     @property
     def auth(self) -> tuple[str, ...]:
@@ -61,6 +64,7 @@ class Inquirer:
                 connection.greeting,
                 connection.session.extensions,
                 connection.tls,
+                connection.certificate,
             )
         finally:
             await self._pool.release(pooled)

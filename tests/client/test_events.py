@@ -516,7 +516,7 @@ def test_what_cannot_listen(given: object, problem: str) -> None:
 def test_an_outcome_can_be_told_by_its_event() -> None:
     """Fields added later have values for those who make events in tests of theirs."""
     event = MessageFinished(None, (), None)
-    assert event[3:] == (0, None, None, 0, None, 0.0)
+    assert event[3:] == (0, None, None, 0, None, 0.0, None)
     assert Outcome.ACCEPTED not in {r.outcome for r in event.recipients}
     assert ConnectionOpened(1, "h:25", None)[3:] == (None, None, "smtp")
     assert CommandSent(1, "NOOP").state is None

@@ -23,6 +23,7 @@ from esmtp_async import (
     TLSFailed,
     through_proxy,
 )
+from esmtp_async._proxy import parse_proxy
 from esmtp_async.testing import SMTPServer
 from tests.backends import everywhere
 from tests.client.checks import BOB, failure, send
@@ -443,6 +444,8 @@ def test_a_url_of_the_server_can_name_it() -> None:
         f"<{HOST}:465 through socks5://proxy.example.test:1080>"
     )
     assert_discreet("socks5", repr(client), repr(client._settings))
+    proxy = parse_proxy(f"socks5h://{LOGIN}[2001:db8::1]")
+    assert repr(proxy) == "<Proxy socks5://[2001:db8::1]:1080>"
 
 
 @pytest.mark.parametrize(

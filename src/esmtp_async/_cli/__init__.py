@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from esmtp_async._cli import _demo, _send, _serve
-from esmtp_async._cli._commands import Commands
+from esmtp_async._cli import _bulk, _demo, _probe, _send, _serve
+from esmtp_async._cli._commands import Commands, filled
+from esmtp_async._cli._completion import PrintCompletion
 from esmtp_async._cli._exits import EXPLAINED, NOT_SENT, USAGE, MissingExtra
 from esmtp_async._cli._output import complain
 from esmtp_async.protocol._exceptions import InvalidInput
@@ -15,9 +16,9 @@ from esmtp_async.protocol._exceptions import InvalidInput
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; give the exit code."""
-    options = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = options.run
     try:
+        options = parser().parse_args(arguments)
+        run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
     except KeyboardInterrupt:
         complain("interrupted")
@@ -27,16 +28,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return USAGE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of the whole command line."""
+    whole = argparse.ArgumentParser(
         prog="esmtp",
+        usage="esmtp [options] COMMAND ...",
         description="Send mail by SMTP or LMTP, and see how it is done.",
-        epilog=EXPLAINED,
+        epilog=filled(EXPLAINED),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument(
+    whole.add_argument(
         "--version", action="version", version=f"esmtp-async {version('esmtp-async')}"
     )
-    commands = Commands(parser)
-    for command in (_demo, _send, _serve):
+    whole.add_argument("--print-completion", action=PrintCompletion)
+    commands = Commands(whole)
+    for command in (_demo, _send, _bulk, _probe, _serve):
         command.add_to(commands)
-    return parser
+    return whole

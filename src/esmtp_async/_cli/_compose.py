@@ -13,6 +13,20 @@ from typing import Final
 
 from esmtp_async.protocol._exceptions import InvalidInput
 
+
+def add_composing(parser: argparse.ArgumentParser) -> None:
+    """Add the options that a message is composed from."""
+    add = parser.add_argument_group("a message composed here").add_argument
+    add("--from", dest="author", metavar="ADDRESS", help="the From field")
+    add("--to", action="append", default=[], metavar="ADDRESS", help="a To field")
+    add("--cc", action="append", default=[], metavar="ADDRESS", help="a Cc field")
+    add("--bcc", action="append", default=[], metavar="ADDRESS", help="kept off it")
+    add("--subject", default="", help="the Subject field")
+    add("--text", help="the body")
+    add("--attach", action="append", default=[], type=Path, metavar="FILE")
+    add("--x-mailer", help="the X-Mailer field")
+
+
 # The options that a message is composed from, and where they are kept.
 _COMPOSING: Final = {
     "--from": "author",

@@ -20,12 +20,15 @@ EXPLAINED: Final = (
     "message was taken."
 )
 
-# The worst first: what is told is what there is most to do about.
-_BY_WEIGHT: Final = {
-    Outcome.UNKNOWN: UNKNOWN,
+_CODES: Final = {
+    Outcome.ACCEPTED: ACCEPTED,
     Outcome.REFUSED: REFUSED,
     Outcome.NOT_SENT: NOT_SENT,
+    Outcome.UNKNOWN: UNKNOWN,
 }
+# The worst first: what is told is what there is most to do about. What was not sent
+# only has to be sent again.
+_BY_WEIGHT: Final = (UNKNOWN, REFUSED, USAGE, NOT_SENT)
 
 
 class MissingExtra(Exception):
@@ -35,10 +38,12 @@ class MissingExtra(Exception):
         super().__init__(f"{what} needs {module}: pip install 'esmtp-async[{extra}]'")
 
 
-def code(outcomes: Iterable[Outcome]) -> int:
-    """Give the exit code that the outcomes of all recipients amount to."""
-    present = set(outcomes)
-    for outcome, worst in _BY_WEIGHT.items():
-        if outcome in present:
-            return worst
-    return ACCEPTED
+def code(outcomes: Iterable[Outcome], *, invalid: bool = False) -> int:
+    """Give the exit code that the outcomes of all recipients amount to.
+
+    `invalid`: there was a message besides that could not be sent as it is.
+    """
+    present = {_CODES[outcome] for outcome in outcomes}
+    if invalid:
+        present.add(USAGE)
+    return next((worst for worst in _BY_WEIGHT if worst in present), ACCEPTED)

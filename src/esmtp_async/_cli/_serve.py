@@ -31,6 +31,16 @@ _SERVE: Final = (
     "first line of its output is one of JSON with the addresses, the directory and the "
     "certificate to trust; it is there once mail can be sent. Ctrl-C stops it."
 )
+_EXAMPLES: Final = (
+    "esmtp serve",
+    "esmtp serve --directory mail --starttls --user alice --require-auth",
+    "esmtp serve --refuse '*@example.net=451 4.7.1 try again later' --delay 2",
+    "esmtp serve --port 0 --http-port auto --once 1",
+)
+_EXITS: Final = (
+    "Exit codes: 0 it was stopped, or has what --once waited for, 2 the command line "
+    "makes no sense or a port is taken, 3 it was stopped before --once had enough."
+)
 #: Messages that stay in a directory that does not stay itself.
 _FEW: Final = 1000
 #: The mechanisms, and those among them that show the password.
@@ -44,7 +54,13 @@ _OWN: Final = {"AUTH": "--user or --any-auth", "STARTTLS": "--starttls"}
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add("serve", "run a test server, with a page to read it", _SERVE)
+    parser = commands.add(
+        "serve",
+        "run a test server, with a page to read its mail",
+        _SERVE,
+        examples=_EXAMPLES,
+        exits=_EXITS,
+    )
     parser.set_defaults(run=_run)
     _add_places(parser)
     _add_protocol(parser)

@@ -200,11 +200,12 @@ class Unavailable:
 
     def __init__(self, names: tuple[str, ...], problem: str) -> None:
         self.names = names
-        self._problem = problem
+        #: Why it cannot be.
+        self.problem: str = problem
 
     def respond(self, channel: Channel) -> Responses:
         """Refuse before anything is said."""
-        refuse(f"{channel.mechanism} is offered, but {self._problem}")
+        refuse(f"{channel.mechanism} is offered, but {self.problem}")
 
 
 def _import_scramp() -> ModuleType:

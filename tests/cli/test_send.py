@@ -1,4 +1,4 @@
-"""The command line, as its user meets it: arguments, output, exit codes."""
+"""`esmtp send` and `esmtp demo`, as their user meets them."""
 
 from __future__ import annotations
 
@@ -6,55 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal
 
 from esmtp_async._cli import main
 from esmtp_async.testing import Rule, SMTPServer
-
-MESSAGE = b"From: a@example.test\r\nTo: b@example.test\r\n\r\nHello.\r\n"
-
+from tests.cli.running import MESSAGE, esmtp, url
 
 ALICE = "alice@example.test"
-
-
-@pytest.fixture
-def portal() -> Iterator[BlockingPortal]:
-    """Run an event loop in a thread."""
-    with start_blocking_portal() as running:
-        yield running
-
-
-@pytest.fixture
-def server(portal: BlockingPortal) -> Iterator[SMTPServer]:
-    """Serve on loopback TCP, without TLS."""
-    model = SMTPServer()
-    with portal.wrap_async_context_manager(model.listen()):
-        yield model
-
-
-def esmtp(
-    *arguments: str, stdin: bytes = b"", cwd: Path | None = None, **environment: str
-) -> subprocess.CompletedProcess[bytes]:
-    """Run the command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "esmtp_async", *arguments],
-        input=stdin,
-        capture_output=True,
-        check=False,
-        cwd=cwd,
-        start_new_session=True,  # no terminal to ask for a password
-        env={**os.environ, **environment},
-        timeout=50,
-    )
-
-
-def url(server: SMTPServer) -> str:
-    return f"smtp://127.0.0.1:{server.port}?client_hostname=client.example.test"
 
 
 def test_demo_shows_the_conversation_and_succeeds() -> None:
@@ -144,7 +106,8 @@ def test_a_refusal_is_exit_code_1(server: SMTPServer) -> None:
         (("send", "--username", "alice", "-"), b"there is no password"),
         (("send", "--ca-file", "no such file", "-"), b"--ca-file 'no such file'"),
         (("send", "--ca-file", __file__, "-"), b"cannot be used: "),
-        (("send", "--server", "smtp://a:b@127.0.0.1", "--sender", "c", "-"), b"sender"),
+        (("send", "--server", "smtp://a:b@127.0.0.1", "-"), b"holds a password"),
+        (("send", "--sender", "c", "-"), b"sender: 'c' is not one mailbox"),
     ],
 )
 def test_nonsense_is_exit_code_2(arguments: tuple[str, ...], said: bytes) -> None:

@@ -1,0 +1,218 @@
+"""One run of `esmtp bulk`: from the sources to a server, and each outcome to a log."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+
+import anyio
+from anyio import to_thread
+
+from esmtp_async._batch import Addressed
+from esmtp_async._cli._journal import Journal, Line, outcome_line
+from esmtp_async._cli._letters import Letter, Letters
+from esmtp_async._cli._progress import Progress
+from esmtp_async._cli._tally import Tally
+from esmtp_async._client import SMTPClient
+from esmtp_async._events import Event, MessageFinished
+from esmtp_async._receipts import Receipt
+from esmtp_async.protocol._exceptions import SMTPError
+from esmtp_async.protocol._outcomes import ACCEPTED, RecipientResult, Stage
+from esmtp_async.protocol._replies import printable
+
+#: Seconds for what is under way to finish, after the first interrupt.
+GRACE: Final = 8.0
+
+#: How many lines are shown of what went wrong; all of it stands in the log.
+_SHOWN: Final = 20
+
+#: Failures in a row to get a connection after which no more is tried.
+_TRIES: Final = 3
+_OPENING: Final = frozenset(
+    {
+        *(Stage.CONNECT, Stage.TLS, Stage.GREETING),
+        *(Stage.HELLO, Stage.STARTTLS, Stage.AUTH),
+    }
+)
+
+_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Stopped(Exception):
+    """Nothing further is to go out."""
+
+
+class Mailing:
+    """Messages on their way, and the account that is kept of them.
+
+    An interrupt has nothing further go out; what is under way may finish, for a while
+    or until the second interrupt. Then what is known of it is written down.
+    """
+
+    def __init__(
+        self,
+        letters: Letters,
+        tally: Tally,
+        progress: Progress,
+        *,
+        journal: Journal | None,
+        say: Callable[[Line], object],
+        sender: str | None,
+    ) -> None:
+        self._letters = letters
+        self._tally = tally
+        self._progress = progress
+        self._journal = journal
+        self._say = say
+        self._sender = sender
+        #: Whether nothing further is to go out.
+        self.stopped = False
+        #: Why, if no connection could be had.
+        self.hopeless: SMTPError | None = None
+        self._failures = 0  # in a row, to get a connection
+        # Those that have no outcome yet, by their numbers; which of them the log has
+        # as begun, if there is one; and what was told of them as they were given up.
+        self._open: dict[int, Letter] = {}
+        self._begun: set[int] = set()
+        self._ended: dict[int, tuple[RecipientResult, ...]] = {}
+        self._count = 0
+        self._complaints = 0
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the log has somebody as begun of whom nothing more is known."""
+        return bool(self._begun)
+
+    def hear(self, event: Event) -> None:
+        """Note what becomes of messages; what `on_event` is for."""
+        if isinstance(event, MessageFinished) and event.batch_index in self._open:
+            self._ended[event.batch_index] = event.recipients
+
+    async def run(
+        self, client: SMTPClient, *, window: int | None, connections: int | None
+    ) -> None:
+        """Send everything; raises `OSError` where that cannot be written down."""
+        failure: Exception | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+                with anyio.CancelScope() as scope:
+                    tasks.start_soon(self._heed, scope)
+                    try:
+                        await self._send(client, window, connections)
+                    except _Stopped:
+                        pass
+                    except Exception as error:  # noqa: BLE001  # raised below, ungrouped
+                        failure = error
+                tasks.cancel_scope.cancel()
+        finally:
+            self._settle()
+        if failure is not None:
+            raise failure
+
+    async def _send(
+        self, client: SMTPClient, window: int | None, connections: int | None
+    ) -> None:
+        async with client.send_many(
+            self._entries(),
+            window=window,
+            connections=connections,
+            on_begin=self._begin,
+        ) as results:
+            async for result in results:
+                letter = self._open[result.index]
+                self._conclude(letter, result.told.recipients, result.told)
+                self._forget(result.index)
+                self._despair(result.error)
+                if self.hopeless is not None and not self._begun:
+                    return  # what waits was not begun, nor will be
+
+    def _despair(self, error: SMTPError | None) -> None:
+        """Stop where no connection can be had: it will be the same for the rest."""
+        if error is None or error.stage not in _OPENING:
+            self._failures = 0
+            return
+        self._failures += 1
+        if not error.temporary or self._failures >= _TRIES:
+            self.stopped = True
+            self.hopeless = error
+
+    async def _entries(self) -> AsyncIterator[Addressed]:
+        """Give what is due, as `send_many` takes it."""
+        while not self.stopped:
+            letter = await to_thread.run_sync(self._letters.following)
+            if letter is None:
+                return
+            found = letter.found
+            if found.problem:
+                self._conclude(letter, (), found.problem)
+                continue
+            self._open[self._count] = letter
+            self._count += 1
+            yield found.content, self._sender, letter.recipients
+
+    def _begin(self, index: int, addresses: Sequence[str]) -> None:
+        if self.stopped:
+            raise _Stopped
+        if index not in self._begun:
+            if self._journal is not None:
+                self._journal.begin(self._open[index].key, addresses)
+            self._begun.add(index)
+
+    def _conclude(
+        self,
+        letter: Letter,
+        recipients: Sequence[RecipientResult],
+        told: Receipt | SMTPError | str,
+    ) -> None:
+        """Write down what became of a message."""
+        found = letter.found
+        found.close()
+        line = outcome_line(letter.key, found, recipients, told)
+        if self._journal is not None:
+            self._journal.write(line)
+        self._say(line)
+        self._tally.count(recipients, found.size)
+        for result in recipients:
+            if result.outcome is not ACCEPTED:
+                who = printable(result.address.encode(errors="replace"))
+                why = f": {result.reply}" if result.reply else ""
+                self._complain(f"{found}: {who}: {result.outcome.value}{why}")
+        if not recipients:
+            self._complain(f"{found}: {told}")
+        self._progress.update(self._tally)
+
+    def _complain(self, line: str) -> None:
+        self._complaints += 1
+        if self._complaints <= _SHOWN:
+            self._progress.say(line)
+        elif self._complaints == _SHOWN + 1:
+            self._progress.say("... and so on")
+
+    def _forget(self, index: int) -> None:
+        del self._open[index]
+        self._begun.discard(index)
+        self._ended.pop(index, None)
+
+    def _settle(self) -> None:
+        """Write down what is known of those that were given up under way."""
+        for index, letter in list(self._open.items()):
+            results = self._ended.get(index)
+            if index in self._begun and results is not None:
+                self._conclude(letter, results, "interrupted")
+                self._forget(index)
+            letter.found.close()
+
+    async def _heed(self, scope: anyio.CancelScope) -> None:
+        """Stop at the first interrupt, and end it all at the second."""
+        with anyio.open_signal_receiver(*_INTERRUPTS) as interrupts:
+            async for _ in interrupts:
+                if self.stopped:
+                    break
+                self.stopped = True
+                scope.deadline = anyio.current_time() + GRACE
+                self._progress.say(
+                    f"interrupted: what is under way has {GRACE:g} s to finish; "
+                    "once more to end at once"
+                )
+        scope.cancel()

@@ -1,0 +1,54 @@
+"""Passwords, from a command or from whoever sits at the terminal."""
+
+from __future__ import annotations
+
+import getpass
+import subprocess
+
+from esmtp_async.protocol._exceptions import InvalidInput
+from esmtp_async.protocol._replies import printable
+from esmtp_async.protocol._sasl import Secret
+
+
+def from_command(arguments: tuple[str, ...]) -> Secret:
+    """Run a command, without a shell; its first line of output is the password.
+
+    What it says to standard error is for the user to read. Of its output and its
+    arguments nothing is shown, for both may be secret. Raises `InvalidInput`.
+    """
+    told = _told_by(arguments)
+    if isinstance(told, Secret):
+        return told
+    program = printable(arguments[0].encode(errors="replace"))
+    msg = f"the password command {program!r} {told}"
+    raise InvalidInput(msg)
+
+
+def _told_by(arguments: tuple[str, ...]) -> Secret | str:
+    """Give the password, or what went wrong; no traceback goes through here."""
+    try:
+        run = subprocess.run(arguments, stdout=subprocess.PIPE, check=False)  # noqa: S603  # the user's own
+    except OSError as error:
+        return f"cannot be run: {error.strerror}"
+    except ValueError:
+        return "cannot be run: an argument of it holds a NUL"
+    if run.returncode:
+        how = "exit code" if run.returncode > 0 else "signal"
+        return f"failed: {how} {abs(run.returncode)}"
+    line = run.stdout.partition(b"\n")[0].removesuffix(b"\r")
+    try:
+        return Secret(line.decode()) if line else "told none: its first line is empty"
+    except UnicodeDecodeError:
+        return "told one that is not UTF-8"
+
+
+def asked_for(username: str) -> Secret:
+    """Ask at the terminal, which does not show what is typed; raises `InvalidInput`."""
+    try:
+        return Secret(getpass.getpass(f"Password of {username}: "))
+    except EOFError:
+        msg = (
+            "there is no password: ESMTP_PASSWORD is not set, there is no password "
+            "command, and nobody answers"
+        )
+        raise InvalidInput(msg) from None
