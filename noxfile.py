@@ -66,6 +66,7 @@ APART = {
     "mutation": ("mutation", "tests/protocol/test_mutation.py"),
     "simulation": ("simulation", "tests/simulation"),
     "interop": ("(interop and not kerberos and not matrix)", "tests/interop"),
+    "browser": ("browser", "tests/serve"),
 }
 
 #: The release of mermaid that draws the site's diagrams.
@@ -152,7 +153,7 @@ def tests(session: nox.Session) -> None:
     (``nox -s tests-3.11 -- -k pool``) there is no gate.
     """
     install(session, "test")
-    apart = "not interop and not mutation and not simulation"
+    apart = "not browser and not interop and not mutation and not simulation"
     pytest = ["pytest", "-n", "4", "-m", apart]
     if session.posargs:
         session.run(*pytest, *session.posargs)
@@ -352,6 +353,13 @@ def frameworks(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Look at the page of `esmtp serve` in Chromium, which must be installed."""
+    install(session, "test")
+    run_apart(session, "browser")
+
+
+@nox.session
 def site(session: nox.Session) -> None:
     """Build the documentation as a site, in `site/`; a warning is an error.
 
@@ -383,7 +391,7 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def together(session: nox.Session) -> None:
-    """Show what `mutation`, `simulation`, `docs` and `interop` do, in less time.
+    """Show what `mutation`, `simulation`, `docs`, `interop`, `browser` do, in less time.
 
     They share an environment, and what computes fills the time in which others wait.
     """

@@ -73,6 +73,10 @@ LAYERS: Final = """
     testing._server
     testing._threaded testing._assertions
     testing
+    _serve
+    _serve._maildir _serve._reading
+    _serve._page _serve._intake
+    _serve._web
     testing.plugin
     _conversation
     _demo
@@ -80,9 +84,9 @@ LAYERS: Final = """
     _cli._commands _cli._completion _cli._compose _cli._profiles
     _cli._findings _cli._server _cli._sources _cli._standing _cli._tally
     _cli._bar _cli._journal _cli._letters _cli._would
-    _cli._progress _cli._rehearsal _cli._report
+    _cli._progress _cli._rehearsal _cli._report _cli._trouble _cli._running
     _cli._mailing
-    _cli._bulk _cli._demo _cli._probe _cli._send
+    _cli._bulk _cli._demo _cli._probe _cli._send _cli._serve
     _cli
     __main__
 """

@@ -39,7 +39,7 @@ _QUOTED_PAIR: Final = re.compile(r"\\(.)")
 # What comments are found by (RFC 5322 §3.2.2): each escape, quote or bracket.
 _PIECE: Final = re.compile(r'\\.|[^\\"()]+|.', re.DOTALL)
 # Charsets of text that are read; there are codecs that take long, or warn.
-_CHARSET: Final = re.compile(
+CHARSET: Final = re.compile(
     r"(?:iso-8859|iso-2022|windows|cp|koi8|euc|gb|big5|shift_jis)[0-9a-z_-]*"
 )
 # How deep the text for people may stand: alternatives, with pictures, in a wrapper.
@@ -235,7 +235,7 @@ class Part:
         """The body as text, safe to print: lines end in LF."""
         charset = self.parameter("charset").lower()
         octets = self.octets
-        if _CHARSET.fullmatch(charset):
+        if CHARSET.fullmatch(charset):
             with suppress(LookupError):
                 octets = octets.decode(charset, "replace").encode("utf-8")
         lines = octets.expandtabs().removesuffix(b"\r\n").split(b"\r\n")

@@ -185,7 +185,52 @@ async def test_secrets_are_on_no_record() -> None:
     )
     assert [secret for secret in secrets if secret in record] == []
     assert ("C", b"AUTH PLAIN <%d octets>\r\n" % len(GOOD)) in server.transcript[0]
+    assert ("C", b"AUTH PLAIN\r\n") in server.transcript[4]
     assert ("C", b"<%d octets>\r\n" % len(GOOD)) in server.transcript[4]
+
+
+@everywhere
+@pytest.mark.parametrize(
+    ("mechanism", "responses", "username"),
+    [
+        ("PLAIN", ["\0zoë\0whatever"], "zoë"),
+        ("LOGIN", ["zoë", ""], "zoë"),
+        ("XOAUTH2", ["user=zoë\1auth=Bearer abc\1\1"], "zoë"),
+        ("OAUTHBEARER", ["n,a=zoë,\1auth=Bearer abc\1\1"], "zoë"),
+        ("PLAIN", ["\0alice\0not hers"], "alice"),
+    ],
+)
+async def test_anybody_is_let_in_where_anybody_may(
+    mechanism: str, responses: list[str], username: str
+) -> None:
+    server = SMTPServer(
+        any_user=True,
+        users={"alice": "sesame"},
+        mechanisms=[mechanism],
+        require_auth=True,
+        auth_needs_tls=False,
+    )
+    async with server:
+        talk = await talk_to(server)
+        assert f"250 AUTH {mechanism}\r\n".encode() in await talk.say(HELLO)
+        said = await talk.say(f"AUTH {mechanism}")
+        for response in responses:
+            assert said.startswith(b"334 ")
+            said = await talk.say(b64(response))
+        assert said.startswith(b"235 ")
+        for line in ("MAIL FROM:<a@x.test>", "RCPT TO:<b@x.test>", "DATA", "."):
+            assert (await talk.say(line))[:1] in {b"2", b"3"}
+    assert [message.username for message in server.messages] == [username]
+
+
+@everywhere
+@pytest.mark.parametrize("password", ["", "sesame", "open"])
+async def test_anybody_is_still_somebody(password: str) -> None:
+    server = SMTPServer(any_user=True, mechanisms=["PLAIN"], auth_needs_tls=False)
+    async with server:
+        talk = await talk_to(server, HELLO)
+        said = await talk.say(f"AUTH PLAIN {b64(chr(0) * 2 + password)}")
+        assert said.startswith(b"535 ")
 
 
 @everywhere

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from esmtp_async._cli import _bulk, _demo, _probe, _send
+from esmtp_async._cli import _bulk, _demo, _probe, _send, _serve
 from esmtp_async._cli._commands import Commands, filled
 from esmtp_async._cli._completion import PrintCompletion
 from esmtp_async._cli._exits import EXPLAINED, NOT_SENT, USAGE, MissingExtra
@@ -43,6 +43,6 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--print-completion", action=PrintCompletion)
     commands = Commands(whole)
-    for command in (_demo, _send, _bulk, _probe):
+    for command in (_demo, _send, _bulk, _probe, _serve):
         command.add_to(commands)
     return whole

@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from esmtp_async.testing._settings import DEFAULT_EXTENSIONS as DEFAULT_EXTENSIONS
     from esmtp_async.testing._settings import ServerOptions as ServerOptions
     from esmtp_async.testing._store import Attachment as Attachment
+    from esmtp_async.testing._store import Record as Record
     from esmtp_async.testing._store import Said as Said
     from esmtp_async.testing._store import StoredMessage as StoredMessage
     from esmtp_async.testing._store import StoredRecipient as StoredRecipient
+    from esmtp_async.testing._store import Tape as Tape
     from esmtp_async.testing._threaded import ThreadedServer as ThreadedServer
     from esmtp_async.testing._tls import Authority as Authority
 
@@ -51,6 +53,7 @@ _HOMES = {
     "Expected": "_assertions",
     "Inbox": "_assertions",
     "MemoryStream": "_pipes",
+    "Record": "_store",
     "Recorder": "_recording",
     "Rule": "_rules",
     "SMTPServer": "_server",
@@ -61,6 +64,7 @@ _HOMES = {
     "Step": "_script",
     "StoredMessage": "_store",
     "StoredRecipient": "_store",
+    "Tape": "_store",
     "ThreadedServer": "_threaded",
     "assert_nothing_sent": "_assertions",
     "assert_sent": "_assertions",
@@ -76,6 +80,7 @@ __all__ = [
     "Expected",
     "Inbox",
     "MemoryStream",
+    "Record",
     "Recorder",
     "Rule",
     "SMTPServer",
@@ -86,6 +91,7 @@ __all__ = [
     "Step",
     "StoredMessage",
     "StoredRecipient",
+    "Tape",
     "ThreadedServer",
     "assert_nothing_sent",
     "assert_sent",

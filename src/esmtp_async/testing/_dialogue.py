@@ -19,7 +19,7 @@ from esmtp_async.testing._arguments import (
     line_allowance,
 )
 from esmtp_async.testing._rules import RuleBook
-from esmtp_async.testing._store import Ledger
+from esmtp_async.testing._store import Record
 from esmtp_async.testing._wire import Hangup, LineTooLong, Wire
 
 #: RFC 4954 §4: the longest line of all, CRLF included.
@@ -78,9 +78,9 @@ class Dialogue:
     """The exchange of lines and answers on one connection."""
 
     def __init__(
-        self, ledger: Ledger, rules: RuleBook, wire: Wire, client: Client
+        self, record: Record, rules: RuleBook, wire: Wire, client: Client
     ) -> None:
-        self._ledger = ledger
+        self._record = record
         self._rules = rules
         self._wire = wire
         self._client = client
@@ -92,11 +92,11 @@ class Dialogue:
 
     def breach(self, problem: str) -> None:
         """Put a breach of the RFCs on record."""
-        self._ledger.violations.append(self._remark(problem))
+        self._record.breach(self._client.number, self._remark(problem))
 
     def note(self, oddity: str) -> None:
         """Put something odd on record."""
-        self._ledger.notes.append(self._remark(oddity))
+        self._record.note(self._client.number, self._remark(oddity))
 
     def _remark(self, text: str) -> str:
         return f"connection {self._client.number}, at '{self._shown}': {text}"
@@ -109,7 +109,7 @@ class Dialogue:
             self._hear(b"<too many octets>\r\n")
             return CommandLine("", "", Breach(500, "5.5.6", "the line is too long"))
         secret = _INITIAL_RESPONSE.fullmatch(octets)
-        if secret is None:
+        if secret is None or not secret[2].strip():
             self._hear(octets)
         else:
             self._hear(b"%b<%d octets>\r\n" % (secret[1], len(secret[2].rstrip())))

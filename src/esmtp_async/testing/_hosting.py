@@ -16,7 +16,7 @@ from anyio.abc import ByteStream, SocketAttribute, TaskGroup
 from esmtp_async._client import SMTPClient
 from esmtp_async._settings import ClientOptions
 from esmtp_async.testing._pipes import memory_pipe
-from esmtp_async.testing._store import Said
+from esmtp_async.testing._store import Ledger, Record, Said
 from esmtp_async.testing._tls import Authority
 from esmtp_async.testing._wire import Wire
 
@@ -38,6 +38,7 @@ class Host(ABC):
         hostname: str = "mail.example.test",
         idle_timeout: float = math.inf,
         fragment: int | None = None,
+        record: Record | None = None,
     ) -> None:
         #: The TCP port, once the server listens.
         self.port: int | None = None
@@ -45,8 +46,8 @@ class Host(ABC):
         self.connections: int = 0
         #: The most that were open at the same time.
         self.peak_connections: int = 0
-        #: What was said on each connection.
-        self.transcript: list[list[Said]] = []
+        self._ledger = Ledger()
+        self._record: Record = self._ledger if record is None else record
         self._hostname = hostname
         self._idle_timeout = idle_timeout
         self._fragment = fragment
@@ -60,6 +61,11 @@ class Host(ABC):
     @abstractmethod
     async def _converse(self, wire: Wire, number: int) -> None:
         """Hold the `number`th conversation; the wire is closed behind it."""
+
+    @property
+    def transcript(self) -> list[list[Said]]:
+        """What was said on each connection; nothing if a `record` takes it."""
+        return self._ledger.transcript
 
     @cached_property
     def authority(self) -> Authority:
@@ -120,16 +126,14 @@ class Host(ABC):
         return self._tasks
 
     def _admit(self, stream: ByteStream) -> tuple[Wire, int]:
-        transcript: list[Said] = []
-        self.transcript.append(transcript)
+        self.connections += 1
         wire = Wire(
             stream,
-            transcript,
+            self._record.tape(self.connections),
             idle_timeout=self._idle_timeout,
             fragment=self._fragment,
         )
         self._open.add(wire)
-        self.connections += 1
         self.peak_connections = max(self.peak_connections, self.open_connections)
         return wire, self.connections
 

@@ -34,15 +34,18 @@ class Realm(dict[str, str]):
         *,
         certificate: str = "",
         offered: tuple[str, ...] = (),
+        any_user: bool = False,
     ) -> None:
         super().__init__(users)
         #: The server's certificate, PEM; empty without TLS.
         self.certificate = certificate
         #: The mechanisms offered, in upper case.
         self.offered = offered
+        #: Whether a user it does not know is let in, by a password that it can see.
+        self.any_user = any_user
 
 
-def _plain(users: Users) -> Challenges:
+def _plain(realm: Realm) -> Challenges:
     """PLAIN: authzid NUL authcid NUL password (RFC 4616 §2)."""
     message = yield b""
     if message.count(b"\0") != 2:
@@ -50,14 +53,14 @@ def _plain(users: Users) -> Challenges:
     authzid, name, password = message.split(b"\0")
     if authzid not in {b"", name}:
         raise Refusal(535, "5.7.8", "nobody acts for another user here")
-    return _authenticated(users, name, password)
+    return _authenticated(realm, name, password)
 
 
-def _login(users: Users) -> Challenges:
+def _login(realm: Realm) -> Challenges:
     """LOGIN: a prompt for the name, and one for the password."""
     name = yield b"Username:"
     password = yield b"Password:"
-    return _authenticated(users, name, password)
+    return _authenticated(realm, name, password)
 
 
 def _cram_md5(users: Users) -> Challenges:
@@ -122,27 +125,27 @@ def _scram(name: str, realm: Realm) -> Challenges:
     return user
 
 
-def _xoauth2(users: Users) -> Challenges:
+def _xoauth2(realm: Realm) -> Challenges:
     """XOAUTH2: the user's password is the token."""
     message = yield b""
     match = _XOAUTH2.fullmatch(message)
     if match is None:
         raise Breach(501, "5.5.2", "not the message of XOAUTH2")
-    return (yield from _bearer(users, match[1], match[2], acknowledgement=b""))
+    return (yield from _bearer(realm, match[1], match[2], acknowledgement=b""))
 
 
-def _oauthbearer(users: Users) -> Challenges:
+def _oauthbearer(realm: Realm) -> Challenges:
     """OAUTHBEARER: the user's password is the token (RFC 7628 §3.1)."""
     message = yield b""
     match = _OAUTHBEARER.fullmatch(message)
     if match is None:
         raise Breach(501, "5.5.2", "not the message of OAUTHBEARER")
     name = match[1].replace(b"=2C", b",").replace(b"=3D", b"=")
-    return (yield from _bearer(users, name, match[2], acknowledgement=b"\1"))
+    return (yield from _bearer(realm, name, match[2], acknowledgement=b"\1"))
 
 
 def _bearer(
-    users: Users, name: bytes, token: bytes, *, acknowledgement: bytes
+    realm: Realm, name: bytes, token: bytes, *, acknowledgement: bytes
 ) -> Challenges:
     """Authenticate; tell of a failure, which the client acknowledges (RFC 7628 §3.2.3).
 
@@ -150,17 +153,19 @@ def _bearer(
         Breach: if it says anything else.
     """
     try:
-        return _authenticated(users, name, token)
+        return _authenticated(realm, name, token)
     except Refusal:
         if (yield b'{"status":"invalid_token","scope":"mail"}') != acknowledgement:
             raise Breach(501, "5.5.2", "not the acknowledgement of a failure") from None
         raise
 
 
-def _authenticated(users: Users, name: bytes, password: bytes) -> str:
-    for user, secret in users.items():
+def _authenticated(realm: Realm, name: bytes, password: bytes) -> str:
+    for user, secret in realm.items():
         if user.encode() == name and secret.encode() == password:
             return user
+    if realm.any_user and name:
+        return name.decode("utf-8", "replace")
     raise Refusal(535, "5.7.8", "credentials invalid")
 
 

@@ -16,7 +16,7 @@ from esmtp_async.testing._rules import Rule, RuleBook
 from esmtp_async.testing._script import Script
 from esmtp_async.testing._session import Conversation
 from esmtp_async.testing._settings import DEFAULT_EXTENSIONS, Settings
-from esmtp_async.testing._store import Ledger, StoredMessage
+from esmtp_async.testing._store import Record, StoredMessage
 from esmtp_async.testing._wire import Wire
 
 #: Octets; what keeps a runaway client from filling the memory.
@@ -41,6 +41,7 @@ class SMTPServer(Host, Faulty):
         starttls: bool = False,
         users: Mapping[str, str] | None = None,
         mechanisms: Sequence[str] = ("PLAIN", "LOGIN"),
+        any_user: bool = False,
         require_auth: bool = False,
         auth_needs_tls: bool = True,
         extensions: Sequence[str] = DEFAULT_EXTENSIONS,
@@ -51,6 +52,7 @@ class SMTPServer(Host, Faulty):
         max_recipients: int = 1000,
         idle_timeout: float = math.inf,
         fragment: int | None = None,
+        record: Record | None = None,
     ) -> None:
         """Configure a server.
 
@@ -64,6 +66,8 @@ class SMTPServer(Host, Faulty):
                 ANONYMOUS, OAUTHBEARER and XOAUTH2, whose tokens are the passwords, and
                 SCRAM-SHA-1, -256 and -512, which need the extra `scram`. Names with
                 `-PLUS` are offered under TLS alone.
+            any_user: let anybody in as whoever they say they are, where the mechanism
+                shows the password: PLAIN, LOGIN, OAUTHBEARER and XOAUTH2.
             require_auth: refuse MAIL without authentication.
             auth_needs_tls: offer and take AUTH only under TLS.
             extensions: the lines of the EHLO reply besides STARTTLS and AUTH.
@@ -74,12 +78,17 @@ class SMTPServer(Host, Faulty):
             max_recipients: of one message.
             idle_timeout: seconds without input until the server says 421 and closes.
             fragment: send replies in pieces of that many octets.
+            record: takes all that the server sees, which is otherwise kept in memory,
+                for `messages`, `violations`, `notes` and `transcript`.
 
         Raises:
             ValueError: for a mechanism that does not exist.
         """
         super().__init__(
-            hostname=hostname, idle_timeout=idle_timeout, fragment=fragment
+            hostname=hostname,
+            idle_timeout=idle_timeout,
+            fragment=fragment,
+            record=record,
         )
         self._settings = Settings(
             hostname=hostname,
@@ -88,6 +97,7 @@ class SMTPServer(Host, Faulty):
             starttls=starttls,
             users=dict(users or {}),
             mechanisms=tuple(mechanisms),
+            any_user=any_user,
             require_auth=require_auth,
             auth_needs_tls=auth_needs_tls,
             extensions=tuple(extensions),
@@ -96,7 +106,6 @@ class SMTPServer(Host, Faulty):
             max_message_size=max_message_size,
             max_recipients=max_recipients,
         )
-        self._ledger = Ledger()
         self._rules = RuleBook(rules)
 
     @property
@@ -176,7 +185,7 @@ class SMTPServer(Host, Faulty):
     async def _converse(self, wire: Wire, number: int) -> None:
         conversation = Conversation(
             settings=self._settings,
-            ledger=self._ledger,
+            record=self._record,
             rules=self._rules,
             wire=wire,
             number=number,

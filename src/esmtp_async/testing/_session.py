@@ -26,7 +26,7 @@ from esmtp_async.testing._dialogue import Client, Dialogue
 from esmtp_async.testing._rules import RuleBook
 from esmtp_async.testing._sasl import Realm
 from esmtp_async.testing._settings import Settings
-from esmtp_async.testing._store import Ledger
+from esmtp_async.testing._store import Record
 from esmtp_async.testing._tls import Authority
 from esmtp_async.testing._transactions import Transactions
 from esmtp_async.testing._wire import Gone, Hangup, Idle, Wire
@@ -49,7 +49,7 @@ class Conversation:
         self,
         *,
         settings: Settings,
-        ledger: Ledger,
+        record: Record,
         rules: RuleBook,
         wire: Wire,
         number: int,
@@ -59,10 +59,10 @@ class Conversation:
         self._wire = wire
         self._authority = authority
         self._client = client = Client(number)
-        self._dialogue = dialogue = Dialogue(ledger, rules, wire, client)
+        self._dialogue = dialogue = Dialogue(record, rules, wire, client)
         self._transactions = transactions = Transactions(
             settings=settings,
-            ledger=ledger,
+            record=record,
             wire=wire,
             dialogue=dialogue,
             client=client,
@@ -200,6 +200,7 @@ class Conversation:
             if self._client.tls
             else "",
             offered=tuple(self._dialogue.offered.get("AUTH", "").upper().split()),
+            any_user=self._settings.any_user,
         )
         authentication = Authentication(self._dialogue, realm)
 
@@ -220,7 +221,8 @@ class Conversation:
             raise Breach(503, "5.5.1", "AUTH within a mail transaction")
         if "AUTH" in self._dialogue.offered:
             return
-        if self._settings.users and not self._client.tls:
+        known = self._settings.users or self._settings.any_user
+        if known and not self._client.tls:
             raise Breach(538, "5.7.11", "authentication needs TLS")
         raise Breach(502, "5.5.1", "AUTH is not offered")
 

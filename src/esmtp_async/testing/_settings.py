@@ -8,6 +8,7 @@ from typing import Final, TypedDict
 
 from esmtp_async.testing._rules import Rule
 from esmtp_async.testing._sasl import MECHANISMS
+from esmtp_async.testing._store import Record
 
 #: The EHLO lines of a server, apart from STARTTLS and AUTH.
 DEFAULT_EXTENSIONS: Final = (
@@ -36,6 +37,8 @@ class ServerOptions(TypedDict, total=False):
     users: Mapping[str, str] | None
     #: Those that it offers (RFC 4954).
     mechanisms: Sequence[str]
+    #: Whether anybody is let in, where the mechanism shows the password.
+    any_user: bool
     #: Whether MAIL needs authentication.
     require_auth: bool
     #: Whether AUTH is for TLS alone.
@@ -56,6 +59,8 @@ class ServerOptions(TypedDict, total=False):
     idle_timeout: float
     #: How many octets a piece of a reply has; None: it is sent whole.
     fragment: int | None
+    #: Takes all that it sees, instead of its memory.
+    record: Record | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +73,7 @@ class Settings:
     starttls: bool
     users: Mapping[str, str] = field(repr=False)
     mechanisms: Sequence[str]
+    any_user: bool
     require_auth: bool
     auth_needs_tls: bool
     extensions: Sequence[str]
@@ -87,7 +93,7 @@ class Settings:
         lines = list(self.extensions)
         if self.starttls and not tls:
             lines.append("STARTTLS")
-        if self.users and (tls or not self.auth_needs_tls):
+        if (self.users or self.any_user) and (tls or not self.auth_needs_tls):
             # Without TLS there is no channel to bind (RFC 5802 §4).
             usable = (m for m in self.mechanisms if tls or not m.endswith("-PLUS"))
             lines.append(" ".join(("AUTH", *usable)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from threading import Condition
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from esmtp_async.protocol._replies import printable
 
@@ -124,9 +124,48 @@ def _attachment(part: EmailMessage) -> Attachment:
     return Attachment(part.get_filename(""), part.get_content_type(), octets)
 
 
+class Tape(Protocol):
+    """Where goes what is said on one connection; a list is one."""
+
+    def append(self, said: Said, /) -> None:
+        """Take what was said next."""
+        ...
+
+
+class Record(Protocol):
+    """Where a server puts all that it sees, instead of keeping it in memory.
+
+    It is called from the server's event loop, which waits meanwhile.
+    """
+
+    def tape(self, connection: int, /) -> Tape:
+        """Give what takes the conversation on a connection, counted from 1."""
+        ...
+
+    def next_queue_id(self) -> str:
+        """Give a name to a message that is about to be taken, unlike any other."""
+        ...
+
+    def store(self, message: StoredMessage, /) -> None:
+        """Take a message, or one more recipient of a message that was taken already.
+
+        The latter has the queue id of the message, and happens with LMTP alone. What
+        raises OSError is answered by 452 (RFC 5321 §4.2.3).
+        """
+        ...
+
+    def breach(self, connection: int, remark: str, /) -> None:
+        """Take a breach of the RFCs by a client, in words."""
+        ...
+
+    def note(self, connection: int, remark: str, /) -> None:
+        """Take what is odd, but allowed, in words."""
+        ...
+
+
 @dataclass
 class Ledger:
-    """Everything a server has seen, over all its connections."""
+    """Everything a server has seen, over all its connections: a `Record` in memory."""
 
     #: In the order in which they were taken.
     messages: list[StoredMessage] = field(default_factory=list)
@@ -134,9 +173,24 @@ class Ledger:
     violations: list[str] = field(default_factory=list)
     #: What is odd, but allowed.
     notes: list[str] = field(default_factory=list)
+    #: What was said on each connection.
+    transcript: list[list[Said]] = field(default_factory=list)
     #: Held while a message is taken, and notified of it: others may wait elsewhere.
     news: Condition = field(default_factory=Condition, repr=False, compare=False)
     _queued: int = 0
+
+    def tape(self, _connection: int) -> list[Said]:
+        """Give a new part of the transcript."""
+        self.transcript.append([])
+        return self.transcript[-1]
+
+    def breach(self, _connection: int, remark: str) -> None:
+        """Keep a breach."""
+        self.violations.append(remark)
+
+    def note(self, _connection: int, remark: str) -> None:
+        """Keep what is odd."""
+        self.notes.append(remark)
 
     def next_queue_id(self) -> str:
         """Give a name to a message that is about to be taken."""

@@ -26,8 +26,8 @@ from esmtp_async.testing._inspection import (
 )
 from esmtp_async.testing._settings import Settings
 from esmtp_async.testing._store import (
-    Ledger,
     Parameters,
+    Record,
     StoredMessage,
     StoredRecipient,
 )
@@ -58,14 +58,14 @@ class Transactions:
         self,
         *,
         settings: Settings,
-        ledger: Ledger,
+        record: Record,
         wire: Wire,
         dialogue: Dialogue,
         client: Client,
         answer: Answering,
     ) -> None:
         self._settings = settings
-        self._ledger = ledger
+        self._record = record
         self._wire = wire
         self._dialogue = dialogue
         self._client = client
@@ -241,7 +241,7 @@ class Transactions:
         """
         transaction = self._transaction or _Transaction("", {})
         fault = self._inspect(content, transaction)
-        queue_id = self._ledger.next_queue_id()
+        queue_id = self._record.next_queue_id()
         everybody = transaction.recipients
         groups = [[each] for each in everybody] if self._settings.lmtp else [everybody]
         said = b""
@@ -287,5 +287,9 @@ class Transactions:
     def _take(self, message: StoredMessage, fault: Refusal | None) -> Answer:
         if fault is not None:
             raise fault
-        self._ledger.store(message)
+        try:
+            self._record.store(message)
+        except OSError as error:
+            self._dialogue.note(f"the message could not be stored: {error}")
+            raise Refusal(452, "4.3.1", "insufficient system storage") from None
         return Answer(250, "2.0.0", f"Ok: queued as {message.queue_id}")

@@ -20,7 +20,7 @@ from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSStream
 
 from esmtp_async.testing._pipes import MemoryStream
-from esmtp_async.testing._store import Said
+from esmtp_async.testing._store import Said, Tape
 
 #: Octets that are read at once, and read ahead while the server takes its time.
 BLOCK: Final = 64 * 1024
@@ -66,14 +66,14 @@ class Wire:
     def __init__(
         self,
         stream: ByteStream,
-        transcript: list[Said],
+        tape: Tape,
         *,
         idle_timeout: float = math.inf,
         fragment: int | None = None,
     ) -> None:
         self._transport = stream
         self._stream = stream
-        self._transcript = transcript
+        self._tape = tape
         self._idle_timeout = idle_timeout
         self._fragment = fragment
         self._received = bytearray()
@@ -103,7 +103,7 @@ class Wire:
     def hear(self, octets: bytes) -> None:
         """Put octets of the client on record, as they may be shown."""
         if octets:
-            self._transcript.append(Said("C", octets))
+            self._tape.append(Said("C", octets))
 
     def reply(self, octets: bytes) -> None:
         """Collect a reply; it is written before the next wait for input."""
@@ -114,7 +114,7 @@ class Wire:
         octets = bytes(self._collected)
         self._collected.clear()
         if octets:
-            self._transcript.append(Said("S", octets))
+            self._tape.append(Said("S", octets))
         step = self._fragment or len(octets) or 1
         with _peer():
             for start in range(0, len(octets), step):
