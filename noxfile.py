@@ -69,6 +69,9 @@ APART = {
     "browser": ("browser", "tests/serve"),
 }
 
+#: What picks the others.
+OTHERS = " and ".join(f"not {mark}" for mark in APART)
+
 #: The release of mermaid that draws the site's diagrams.
 MERMAID = "11.17.2"
 
@@ -153,8 +156,7 @@ def tests(session: nox.Session) -> None:
     (``nox -s tests-3.11 -- -k pool``) there is no gate.
     """
     install(session, "test")
-    apart = "not browser and not interop and not mutation and not simulation"
-    pytest = ["pytest", "-n", "4", "-m", apart]
+    pytest = ["pytest", "-n", "4", "-m", OTHERS]
     if session.posargs:
         session.run(*pytest, *session.posargs)
         return
@@ -189,8 +191,7 @@ def lowest(session: nox.Session) -> None:
     pins = oldest(*extras)
     session.install(f"{wheel_of(session)}[{','.join(extras)}]", *pins)
     session.run("python", "-c", PROOF_OF_VERSIONS, *pins)
-    apart = "not interop and not mutation and not simulation"
-    everything = ("-n", "4", "-m", apart, "--ignore=tests/protocol", "tests")
+    everything = ("-n", "4", "-m", OTHERS, "--ignore=tests/protocol", "tests")
     session.run("pytest", *(session.posargs or everything))
     for extra, tests_of_it in OLDER.items():
         session.install(f"{wheel_of(session)}[{extra}]", *oldest(extra))
