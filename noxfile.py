@@ -392,7 +392,7 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def together(session: nox.Session) -> None:
-    """Show what `mutation`, `simulation`, `docs`, `interop`, `browser` do, in less time.
+    """Show all that is run apart, and `docs`, in less time.
 
     They share an environment, and what computes fills the time in which others wait.
     """

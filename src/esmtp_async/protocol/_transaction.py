@@ -126,7 +126,9 @@ class Transaction(Ledger):
         if lacking and (self._all_or_nothing or not self._asked):
             raise lacking
         if envelope.preferred:
-            self.left_out = needs.left_out(envelope, self._content, session)
+            self.left_out: frozenset[str] = needs.left_out(
+                envelope, self._content, session
+            )
         self._unsupported = True  # unless nothing is missing
         parameters = needs.mail_parameters(
             envelope, self._asked, self._content, session
@@ -154,7 +156,7 @@ class Transaction(Ledger):
         yield _DATA
         if session.state is not states.DATA:
             return
-        self.content_begun = True
+        self.content_begun: bool = True
         if not self._accepted:
             # 354 although nobody was accepted: a lone dot (RFC 2920 §3.1).
             yield Content()
