@@ -94,7 +94,7 @@ CONTENTS: Final[dict[str, Sequence[str]]] = {
         "explanation/*",
     ],
     "How it stands": ["performance", "reliability", "interop", "conformance"],
-    "The project": ["changelog", "contributing"],
+    "The project": ["changelog", "contributing", "releasing"],
 }
 
 DOORS: Final = ("esmtp_async", "esmtp_async.protocol", "esmtp_async.testing")
@@ -110,9 +110,12 @@ SHARED: Final = {"Action", "CLOSED", "Content", "Data", "Help"}
 
 #: Types of others, and names of ours that stand in signatures and are not public.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(anyio|collections|contextlib|datetime|email|enum|pathlib|ssl)\..*"),
-    (r"py:.*", r"(cryptography|typing|types|typing_extensions|pytest)\..*"),
-    (r"py:.*", r"datetime|timedelta|Certificate|\w+PrivateKey|_M"),
+    (r"py:.*", r"(anyio|collections|contextlib|datetime|email|enum|pathlib|re)\..*"),
+    (
+        r"py:.*",
+        r"(cryptography|pytest|ssl|threading|typing|types|typing_extensions)\..*",
+    ),
+    (r"py:.*", r"datetime|timedelta|\w+PrivateKey|_M|(Meter|Tracer)Provider"),
     (r"py:.*", r"(.*\.)?(Circumstances|Fields|Known|Never|Owner|Parameters|Peer)"),
     (r"py:.*", r"(.*\.)?(Listening|Redaction|Results|Source|_Channel)"),
 ]
