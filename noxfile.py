@@ -211,6 +211,9 @@ def oldest(*extras: str) -> list[str]:
                 bound = Version(each.version)
                 name = canonicalize_name(requirement.name)
                 bounds[name] = max(bound, bounds.get(name, bound))
+    api = bounds.get("opentelemetry-api")
+    if api is not None:
+        bounds["opentelemetry-sdk"] = api  # the tests need it, and one release of both
     return [f"{name}=={bound}" for name, bound in sorted(bounds.items())]
 
 

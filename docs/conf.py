@@ -57,7 +57,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
 autoclass_content = "both"
-autodoc_type_aliases = {"Source": "Source"}  # told in words, for it is long
+# Told in words, for they are long.
+autodoc_type_aliases = {"Listener": "Listener", "Source": "Source"}
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -81,7 +82,7 @@ CONTENTS: Final[dict[str, Sequence[str]]] = {
         *("howto/errors", "howto/compose", "howto/bulk", "howto/options"),
         "howto/*",
     ],
-    "In your framework": ["frameworks/*"],
+    "In your framework": ["frameworks/index", "frameworks/*"],
     "Coming from": ["migration/*", "comparison"],
     "Reference": [
         *("reference/client", "reference/results", "reference/errors"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from esmtp_async.protocol import (
@@ -35,7 +37,7 @@ class Messages:
 
     def __init__(
         self,
-        names: str,
+        names: Sequence[str],
         *,
         eager: bool = False,
         window: int = 20,
@@ -188,3 +190,16 @@ def test_a_421_that_nobody_asked_for_is_for_those_under_way() -> None:
     messages.series.replied(None, event.reply)  # type: ignore[union-attr]
     [place] = messages.series
     assert place.transaction.shut_down
+
+
+def test_who_asks_again_what_is_offered_first_clears_what_may_have_failed() -> None:
+    """RFC 3030 §2: RSET before anything else, lest the BDAT before was refused."""
+    session = ready("CHUNKING")
+    session.peer.may_offer_more = True  # as behind AUTH
+    hello = str(session.peer.hello)
+    messages = Messages(["a", "\u00fc"], eager=True)
+    assert messages.hold(
+        Turn(f"{train('a')}|RSET|{hello}", "250 mail|550 no|503 no|250 reset|250 mx"),
+        session=session,
+    ) == ["a REFUSED 550 RCPT", "\u00fc REFUSED - LOCAL"]
+    assert session.state is State.READY

@@ -77,6 +77,8 @@ class Transaction(Ledger):
                 raise
         falls_short = self._lacking or self.left_out
         if selected is None or (falls_short and session.peer.may_offer_more):
+            if session.projected is states.INDET:
+                yield _RSET  # nothing else may come before it (RFC 3030 §2)
             yield session.peer.hello
             selected = self._select(session)
         before, mail, asking = selected
