@@ -14,7 +14,7 @@ from esmtp_async.testing import SMTPServer
 @pytest.fixture(autouse=True)
 def _at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep away what whoever runs the tests has told of servers of his own."""
-    for name in ("SERVER", "USERNAME", "PASSWORD"):
+    for name in ("SERVER", "USERNAME", "PASSWORD", "PROXY"):
         monkeypatch.delenv(f"ESMTP_{name}", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 

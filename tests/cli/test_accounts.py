@@ -364,3 +364,40 @@ password_command = ["printf", "{SECRET}\\n"]
     assert run.returncode == 0, run.stderr
     assert model.messages[0].username == "alice"
     assert SECRET.encode() not in run.stdout + run.stderr
+
+
+def test_a_proxy_is_told_by_option_profile_or_environment(
+    monkeypatch: pytest.MonkeyPatch, config: Path
+) -> None:
+    assert "proxy" not in told().options
+    with config.open("a") as file:
+        file.write('\n[away]\nproxy = "socks5://profile.example"\n')
+    monkeypatch.setenv("ESMTP_PROXY", f"socks5://eve:{SECRET[:4]}@environment.example")
+    it = told()
+    assert it.options["proxy"] == f"socks5://eve:{SECRET[:4]}@environment.example"
+    assert it.server == "default.example"  # a proxy is no server
+    it = told("--profile", "away")
+    assert it.options["proxy"] == "socks5://profile.example"
+    it = told("--profile", "away", "--proxy", "http://option.example:3128")
+    assert it.options["proxy"] == "http://option.example:3128"
+
+
+def test_no_password_of_a_proxy_is_read_where_others_read_or_it_is_kept(
+    config: Path,
+) -> None:
+    url = "socks5://eve:sesame@proxy.example"
+    with pytest.raises(InvalidInput, match="ESMTP_PROXY") as caught:
+        told("--proxy", url)
+    assert "sesame" not in str(caught.value)
+    with config.open("a") as file:
+        file.write(f'\n[away]\nproxy = "{url}"\n')
+    with pytest.raises(InvalidInput, match=r"\[away\]: proxy: a password") as caught:
+        read_profile(config, "away")
+    assert "sesame" not in str(caught.value)
+
+
+def test_what_is_no_proxy_is_named_with_its_place(config: Path) -> None:
+    with config.open("a") as file:
+        file.write('\n[away]\nproxy = "ftp://proxy.example"\n')
+    with pytest.raises(InvalidInput, match=r"config.toml: \[away\]: .*ftp"):
+        read_profile(config, "away")

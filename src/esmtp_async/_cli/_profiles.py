@@ -107,8 +107,12 @@ def _account(table: _Table, folder: Path) -> Account:
         options=_options(table),
     )
     table.finish()
-    if account.server is not None and has_password(account.server):
-        raise table.wrong("server", _NOT_KEPT)
+    for key, url in (
+        ("server", account.server),
+        ("proxy", account.options.get("proxy")),
+    ):
+        if url is not None and has_password(url):
+            raise table.wrong(key, _NOT_KEPT)
     try:
         resolve(account.server or "localhost", account.port, account.options)
     except InvalidInput as error:
@@ -130,6 +134,8 @@ def _options(table: _Table) -> ClientOptions:
         rate_limit=_rate(table),
         allow_plaintext_auth=table.flag("allow_plaintext_auth") or False,
     )
+    if (proxy := table.text("proxy")) is not None:
+        options["proxy"] = proxy
     if (connections := table.whole("max_connections")) is not None:
         options["max_connections"] = connections
     if (messages := table.whole("max_messages_per_connection")) is not None:

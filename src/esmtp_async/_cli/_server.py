@@ -87,6 +87,11 @@ def add_account(group: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
     )
     add("--security", choices=["tls", "starttls", "opportunistic", "plaintext"])
     add(
+        "--proxy",
+        metavar="URL",
+        help="go through socks5://, socks4a:// or http:// (or as ESMTP_PROXY)",
+    )
+    add(
         "--ca-file",
         type=Path,
         metavar="PEM",
@@ -152,9 +157,17 @@ def _of_options(options: argparse.Namespace) -> Account:
     if server is not None and has_password(server):
         msg = f"the URL of the server holds a password; {_READABLE}"
         raise InvalidInput(msg)
+    proxy: str | None = options.proxy
+    if proxy is not None and has_password(proxy):
+        msg = (
+            "the URL of the proxy holds a password; others can read what stands on a "
+            "command line, but not ESMTP_PROXY"
+        )
+        raise InvalidInput(msg)
     return Account(
         where=_OPTIONS,
         server=server,
+        options=_by(proxy),
         username=options.username,
         password_command=_split(options.password_command),
         auth=options.auth,
@@ -177,11 +190,16 @@ def _split(command: str | None) -> tuple[str, ...] | None:
     return arguments
 
 
+def _by(proxy: str | None) -> ClientOptions:
+    return ClientOptions() if proxy is None else ClientOptions(proxy=proxy)
+
+
 def _of_environment() -> Account:
     password = os.environ.get("ESMTP_PASSWORD")
     return Account(
         where="the environment",
         server=os.environ.get("ESMTP_SERVER"),
+        options=_by(os.environ.get("ESMTP_PROXY")),
         username=os.environ.get("ESMTP_USERNAME"),
         password=None if password is None else Secret(password),
     )
