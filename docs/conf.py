@@ -57,8 +57,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
 autoclass_content = "both"
-# Told in words, for they are long.
-autodoc_type_aliases = {"Listener": "Listener", "Source": "Source"}
+autodoc_type_aliases = {"Source": "Source"}  # told in words, for it is long
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False

@@ -41,24 +41,24 @@ def check_sdist(sdist: Path) -> None:
         told = archive.extractfile(f"{STEM}/PKG-INFO")
         assert told is not None
         check_metadata(message_from_bytes(told.read()))
-    tracked = subprocess.run(
+    _check_equal("the sdist", packed, _tracked(ROOT) | {"PKG-INFO"})
+
+
+def _tracked(folder: Path) -> set[str]:
+    """Name the files that git has in a folder."""
+    listed = subprocess.run(
         ("git", "ls-files", "-z"),  # noqa: S607  # whichever git the developer has
-        cwd=ROOT,
+        cwd=folder,
         capture_output=True,
         check=True,
     )
-    known = set(tracked.stdout.decode().rstrip("\0").split("\0"))
-    _check_equal("the sdist", packed, known | {"PKG-INFO"})
+    return set(listed.stdout.decode().rstrip("\0").split("\0"))
 
 
 def check_wheel(wheel: Path) -> None:
     """See that it holds the package, its types and licence, and nothing else."""
-    package = {
-        path.relative_to(ROOT / "src").as_posix()
-        for path in (ROOT / "src" / "esmtp_async").rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
-    }
-    assert "esmtp_async/py.typed" in package
+    package = _tracked(ROOT / "src")
+    assert {"esmtp_async/py.typed", "esmtp_async/_serve/static/index.html"} < package
     names = ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
     with zipfile.ZipFile(wheel) as archive:
         told = {f"{INFO}/{name}" for name in names}
