@@ -388,6 +388,7 @@ HEAVY = {"anyio", "asyncio", "trio", "ssl", "socket", "trustme", "email", "selec
 
 def test_it_loads_nothing_before_it_is_used(pytester: pytest.Pytester) -> None:
     """Of what pytest does not load itself: without the plugin it is the same list."""
+    pytester.makeini("[pytest]")  # lest it takes one of a folder above
     pytester.makepyfile("import sys\n\ndef test_it():\n    print('>', *sys.modules)")
     # A measurement of coverage would load what it needs itself.
     plain = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
