@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import Token
-from time import time_ns
+from time import monotonic_ns, time_ns
 from typing import NamedTuple
 
 from opentelemetry import context, trace
@@ -39,7 +39,8 @@ class _Connection(NamedTuple):
     server: names.Attributes
     #: What is known of the other end, and of TLS.
     peer: dict[str, Value]
-    #: What happened while it was opened, and when: nanoseconds since the epoch.
+    #: What happened while it was opened, and when: nanoseconds of the monotonic clock,
+    #: for the other one may be set meanwhile.
     marks: list[tuple[str, int]]
 
 
@@ -138,7 +139,7 @@ class Spans:
     def _connection_opened(self, event: ConnectionOpened) -> None:
         """Note a connection."""
         server = names.server(event.server, event.protocol)
-        marks = [("smtp.connected", time_ns())]
+        marks = [("smtp.connected", monotonic_ns())]
         connection = _Connection(server, names.peer(event), marks)
         self._connections[event.connection] = connection
 
@@ -147,7 +148,7 @@ class Spans:
         connection = self._connections.get(event.connection)
         if connection is not None:
             connection.peer.update(names.tls(event.tls))
-            connection.marks.append(("smtp.tls", time_ns()))
+            connection.marks.append(("smtp.tls", monotonic_ns()))
 
     def _connection_ready(self, event: ConnectionReady) -> None:
         """Make the span of a connection's opening."""
@@ -162,11 +163,12 @@ class Spans:
         }
         if event.mechanism is not None:
             attributes["smtp.auth.mechanism"] = event.mechanism
-        begun = time_ns() - int(event.duration * 1e9)
+        ready, elapsed = time_ns(), monotonic_ns()
+        begun = ready - int(event.duration * 1e9)
         span = self._opening(f"{protocol} connect", attributes, begun)
         for name, when in connection.marks:
-            span.add_event(name, timestamp=when)
-        span.end()
+            span.add_event(name, timestamp=ready - (elapsed - when))
+        span.end(ready)
 
     def _connection_failed(self, event: ConnectionFailed) -> None:
         """Make the span of an opening that failed."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import builtins
 import email.message
+import gc
 import inspect
 import pathlib
 import re
 import smtplib
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import closing
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -220,6 +222,15 @@ def delivered(code: str, namespace: dict[str, object]) -> list[tuple[object, ...
         page.tear_down({})
 
 
+@contextmanager
+def leaving_things_open() -> Iterator[None]:
+    """Let a client leave connections to its loop's end, as aiosmtplib does under TLS."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_both_samples_of_a_pair_deliver_the_same(page: Path) -> None:
     before: dict[str, object] = {}
@@ -227,7 +238,8 @@ def test_both_samples_of_a_pair_deliver_the_same(page: Path) -> None:
     samples = list(pairs(page))
     assert len(samples) == 3
     for theirs, ours in samples:
-        messages = delivered(theirs, before)
+        with leaving_things_open():
+            messages = delivered(theirs, before)
         assert messages
         assert delivered(ours, now) == messages
 
