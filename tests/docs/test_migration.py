@@ -224,7 +224,7 @@ def delivered(code: str, namespace: dict[str, object]) -> list[tuple[object, ...
 
 @contextmanager
 def leaving_things_open() -> Iterator[None]:
-    """Let a client leave connections to its loop's end, as aiosmtplib does under TLS."""
+    """Let a client leave connections to the end of its loop, as aiosmtplib does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         yield
