@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from abc import ABC, abstractmethod
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, Self
 
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream, ByteStream, SocketAttribute
@@ -26,7 +27,27 @@ class Unwelcome(Exception):
     """Somebody who is not let in; `args` is what he is told."""
 
 
-class RelayingProxy:
+class _Proxy(ABC):
+    """Something on a loopback port."""
+
+    port = 0
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[Self]:
+        """Serve on a loopback port."""
+        listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+        self.port = listener.extra(SocketAttribute.local_port)
+        async with listener, anyio.create_task_group() as group:
+            group.start_soon(listener.serve, self._serve)
+            yield self
+            group.cancel_scope.cancel()
+
+    @abstractmethod
+    async def _serve(self, stream: ByteStream, /) -> None:
+        """Serve one connection."""
+
+
+class RelayingProxy(_Proxy):
     """Speaks SOCKS5, SOCKS4a and HTTP, and leads to one port of this machine.
 
     Whatever server is asked for, it is that one: `asked` tells which names came.
@@ -40,23 +61,12 @@ class RelayingProxy:
         glued: bool = False,
     ) -> None:
         """Let in `users`, or everybody; `glued` puts a greeting into its answer."""
-        self.port = 0
         self.target = target
         self.asked: list[tuple[str, int]] = []
         #: User and password of those who came, right or wrong.
         self.credentials: list[tuple[str, str]] = []
         self._users = users
         self._glued = glued
-
-    @asynccontextmanager
-    async def listen(self) -> AsyncIterator[RelayingProxy]:
-        """Serve on a loopback port."""
-        listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-        self.port = listener.extra(SocketAttribute.local_port)
-        async with listener, anyio.create_task_group() as group:
-            group.start_soon(listener.serve, self._serve)
-            yield self
-            group.cancel_scope.cancel()
 
     async def _serve(self, near: ByteStream) -> None:
         reader = BufferedByteReceiveStream(near)
@@ -152,28 +162,17 @@ async def _relay(near: ByteStream, far: ByteStream) -> None:
         group.start_soon(pump, far, near)
 
 
-class ScriptedProxy:
+class ScriptedProxy(_Proxy):
     """Gives each piece of its script once something came, and notes what came.
 
     Behind the script it hangs up, unless that ends in `HANG` or `RST`.
     """
 
     def __init__(self, *script: bytes | Act) -> None:
-        self.port = 0
         self.heard = bytearray()
         #: How many of its connections ended, and how many there were.
         self.ended = self.begun = 0
         self._script = script
-
-    @asynccontextmanager
-    async def listen(self) -> AsyncIterator[ScriptedProxy]:
-        """Serve on a loopback port."""
-        listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-        self.port = listener.extra(SocketAttribute.local_port)
-        async with listener, anyio.create_task_group() as group:
-            group.start_soon(listener.serve, self._serve)
-            yield self
-            group.cancel_scope.cancel()
 
     async def _serve(self, stream: ByteStream) -> None:
         self.begun += 1

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final, Self, Unpack
 
 import anyio
 
+from esmtp_async import _endings
 from esmtp_async._batch import WINDOW, Batch, Source
+from esmtp_async._deadline import until
 from esmtp_async._delivery import Delivery
 from esmtp_async._dialer import Dialer
 from esmtp_async._endpoint import Security
@@ -33,7 +35,6 @@ from esmtp_async._transport import Connect
 from esmtp_async.protocol._exceptions import (
     InvalidInput,
     SMTPError,
-    StageTimeout,
     bare,
     check_type,
 )
@@ -243,18 +244,18 @@ class SMTPClient(Inquirer):
         options = NO_OPTIONS if options is None else options
         deadline = math.inf if timeout is None else anyio.current_time() + timeout
         outgoing: Outgoing | None = None
-        with _until(deadline):
+        with until(deadline):
             outgoing = await prepare(
                 message, sender, recipients, options, self._settings.signers
             )
         if outgoing is None:
-            raise _too_late(timeout, Stage.LOCAL)
+            raise _endings.too_late(Stage.LOCAL, timeout)
         delivery = Delivery(outgoing, self._ways, all_or_nothing=all_or_nothing)
         if self._observe.active:
             delivery.announce(self._observe)
         failure: SMTPError | None = None
         try:
-            with _until(deadline) as scope:
+            with until(deadline) as scope:
                 try:
                     await delivery.run(self._pool, self._pace)
                 except SMTPError as error:
@@ -266,7 +267,7 @@ class SMTPClient(Inquirer):
                 delivery.chronicle.end(delivery.results(), error, error)
             raise
         if scope is not None and scope.cancelled_caught:
-            failure = _too_late(timeout, delivery.stage)
+            failure = _endings.too_late(delivery.stage, timeout)
         results = delivery.results(failure)
         told = delivery.conclude(results, failure)
         if delivery.chronicle is not None:
@@ -387,15 +388,3 @@ _WAYS: Final = {
     Pipelining.CONFORMANT: GROUPS | CHUNKS | TRAINS,
     Pipelining.EAGER: GROUPS | CHUNKS | TRAINS | EAGER,
 }
-
-
-def _until(deadline: float) -> AbstractContextManager[anyio.CancelScope | None]:
-    """Bound what is done within; there is no scope where there is no bound."""
-    if deadline == math.inf:
-        return nullcontext()
-    return anyio.CancelScope(deadline=deadline)
-
-
-def _too_late(timeout: float | None, stage: Stage) -> StageTimeout:
-    msg = f"not sent within {timeout:g} s (stage: {stage.value})"
-    return StageTimeout(msg, stage=stage, temporary=True)

@@ -9,10 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import anyio
 
 from esmtp_async._loops import running_loop
+
+
+def until(deadline: float) -> AbstractContextManager[anyio.CancelScope | None]:
+    """Bound what is done within; there is no scope where there is no bound."""
+    if deadline == math.inf:
+        return nullcontext()
+    return anyio.CancelScope(deadline=deadline)
 
 
 class Deadline:

@@ -27,6 +27,12 @@ def timeout(stage: Stage, seconds: float) -> NotDelivered:
     return StageTimeout(msg, stage=stage, temporary=True)
 
 
+def too_late(stage: Stage, seconds: float | None) -> StageTimeout:
+    """Give the error for a message whose time is up."""
+    msg = f"not sent within {seconds:g} s (stage: {stage.value})"
+    return StageTimeout(msg, stage=stage, temporary=True)
+
+
 def violation(stage: Stage, error: RemoteProtocolError) -> NotDelivered:
     """Give the error for what no server may say."""
     msg = f"the server broke the protocol (stage: {stage.value}): {error}"

@@ -7,8 +7,6 @@ of its own, behind anyio's blocking portal.
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
@@ -19,7 +17,6 @@ from importlib.util import find_spec
 from itertools import islice
 from types import TracebackType
 from typing import Final, Literal, NamedTuple, NoReturn, Self, TypeVar, Unpack, get_args
-from weakref import WeakSet
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -27,6 +24,7 @@ from anyio.lowlevel import current_token
 
 from esmtp_async._batch import Entry
 from esmtp_async._client import SMTPClient
+from esmtp_async._forks import begin_anew_in_children
 from esmtp_async._messages import Recipients, Sendable
 from esmtp_async._options import SendOptions
 from esmtp_async._receipts import Receipt, SendResult
@@ -129,7 +127,7 @@ class SyncSMTPClient:
             del server, options  # the password with them, out of any traceback
         self._closed = False
         self._begin(self._recipe())
-        _CLIENTS.add(self)
+        begin_anew_in_children(self)
 
     def _begin(self, client: SMTPClient) -> None:
         self._client = client
@@ -267,7 +265,7 @@ class SyncSMTPClient:
                 self._portal = self._running.enter_context(thread)
             return self._portal, self._client
 
-    def _begin_anew(self) -> None:
+    def begin_anew(self) -> None:
         """Have no part in what a parent process began: it is left as it is.
 
         Nothing of it is even released: an event loop that takes leave of a socket here
@@ -277,19 +275,8 @@ class SyncSMTPClient:
         self._begin(self._recipe())
 
 
-#: Those that a process has.
-_CLIENTS: Final[WeakSet[SyncSMTPClient]] = WeakSet()
 #: What belongs to a parent of this process.
 _ABANDONED: Final[list[object]] = []
-
-
-def _begin_all_anew() -> None:
-    for client in list(_CLIENTS):
-        client._begin_anew()  # noqa: SLF001  # a function of this class, but for its time
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_begin_all_anew)
 
 
 class _Loop(NamedTuple):

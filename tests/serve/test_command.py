@@ -25,10 +25,10 @@ from tests.serve.served import SOON, command, files, letter, serving
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - it has to be asked for
 
 
-def fail(*arguments: str, **environment: str) -> str:
-    """Run a server that does not come up, and give its complaint."""
-    run = subprocess.run(
-        command(*arguments),
+def run(words: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, without a terminal."""
+    return subprocess.run(
+        words,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
@@ -37,23 +37,20 @@ def fail(*arguments: str, **environment: str) -> str:
         start_new_session=True,
         timeout=SOON,
     )
-    assert (run.returncode, run.stdout) == (2, "")
-    assert "Traceback" not in run.stderr
-    return run.stderr
+
+
+def fail(*arguments: str, **environment: str) -> str:
+    """Run a server that does not come up, and give its complaint."""
+    done = run(command(*arguments), **environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    return done.stderr
 
 
 def esmtp_send(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     composed = ["--from", "a@x.test", "--to", "b@x.test", "--text", "Hello."]
-    return subprocess.run(
-        [sys.executable, "-m", "esmtp_async", "send", *composed, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        text=True,
-        env={**os.environ, **environment},
-        start_new_session=True,
-        timeout=SOON,
-    )
+    send = [sys.executable, "-m", "esmtp_async", "send"]
+    return run([*send, *composed, *arguments], **environment)
 
 
 def test_the_first_line_tells_programs_where_it_is(tmp_path: Path) -> None:

@@ -42,13 +42,13 @@ def _told_by(arguments: tuple[str, ...]) -> Secret | str:
         return "told one that is not UTF-8"
 
 
-def asked_for(username: str) -> Secret:
-    """Ask at the terminal, which does not show what is typed; raises `InvalidInput`."""
+def asked_for(whose: str, elsewhere: str) -> Secret:
+    """Ask at the terminal, which does not show what is typed.
+
+    `elsewhere` tells where else there is none. Raises `InvalidInput`.
+    """
     try:
-        return Secret(getpass.getpass(f"Password of {username}: "))
+        return Secret(getpass.getpass(f"Password {whose}: "))
     except EOFError:
-        msg = (
-            "there is no password: ESMTP_PASSWORD is not set, there is no password "
-            "command, and nobody answers"
-        )
+        msg = f"there is no password: {elsewhere}, and nobody answers"
         raise InvalidInput(msg) from None

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -23,8 +23,7 @@ from esmtp_async._serve._maildir import MailDirectory
 from esmtp_async._serve._reading import HEAD, first, read_fields
 from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.protocol._replies import printable
-from esmtp_async.testing import Rule, SMTPServer, StoredMessage
-from esmtp_async.testing._server import MAX_MESSAGE_SIZE
+from esmtp_async.testing import ServerOptions, SMTPServer, StoredMessage
 
 #: Seconds for the client to say QUIT behind the last message that was waited for.
 _PARTING: Final = 1.0
@@ -39,18 +38,8 @@ class Work:
     port: int
     #: None for no page, 0 for any port.
     http_port: int | None
-    hostname: str
-    lmtp: bool
-    tls: bool
-    starttls: bool
-    users: Mapping[str, str] = field(repr=False)
-    any_user: bool
-    mechanisms: Sequence[str]
-    require_auth: bool
-    extensions: Sequence[str]
-    #: In octets.
-    max_size: int | None
-    rules: Sequence[Rule]
+    #: How the model server is to be; it may hold a password.
+    server: ServerOptions = field(repr=False)
     #: How many messages to wait for; None to go on.
     once: int | None
     quiet: bool
@@ -141,26 +130,14 @@ def _server(job: Work, teller: _Teller) -> SMTPServer:
         on_said=teller.said,
         on_remark=teller.remarked,
     )
-    return SMTPServer(
-        hostname=job.hostname,
-        lmtp=job.lmtp,
-        implicit_tls=job.tls,
-        starttls=job.starttls,
-        users=job.users,
-        any_user=job.any_user,
-        mechanisms=job.mechanisms,
-        require_auth=job.require_auth,
-        auth_needs_tls=job.tls or job.starttls,
-        extensions=job.extensions,
-        rules=job.rules,
-        max_message_size=job.max_size or MAX_MESSAGE_SIZE,
-        record=intake,
-    )
+    options = job.server.copy()
+    options["record"] = intake
+    return SMTPServer(**options)
 
 
 def _certificate(job: Work, server: SMTPServer) -> str | None:
     """Write the certificate to trust; give its path, if there is TLS."""
-    if not (job.tls or job.starttls):
+    if not (job.server.get("implicit_tls") or job.server.get("starttls")):
         return None
     try:
         certificate = server.authority.certificate
@@ -177,9 +154,10 @@ def _url(job: Work, server: SMTPServer) -> str:
     if address.is_unspecified:
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
     host = f"[{address}]" if address.version == 6 else str(address)
-    scheme = "lmtp" if job.lmtp else "smtps" if job.tls else "smtp"
+    lmtp, tls = job.server.get("lmtp"), job.server.get("implicit_tls")
+    scheme = "lmtp" if lmtp else "smtps" if tls else "smtp"
     url = f"{scheme}://{host}:{server.port}"
-    return f"{url}?security=tls" if job.lmtp and job.tls else url
+    return f"{url}?security=tls" if lmtp and tls else url
 
 
 @contextmanager

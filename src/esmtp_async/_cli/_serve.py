@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import ipaddress
 import os
 import re
@@ -19,11 +18,12 @@ from esmtp_async._cli import _trouble
 from esmtp_async._cli._commands import Commands
 from esmtp_async._cli._exits import ACCEPTED
 from esmtp_async._cli._output import complain
+from esmtp_async._cli._passwords import asked_for
 from esmtp_async._cli._running import Work, work
 from esmtp_async._serve._maildir import MailDirectory
 from esmtp_async.protocol._addresses import domain_or_literal
 from esmtp_async.protocol._exceptions import InvalidInput
-from esmtp_async.testing import DEFAULT_EXTENSIONS
+from esmtp_async.testing import DEFAULT_EXTENSIONS, ServerOptions
 
 _SERVE: Final = (
     "Run a server for tests: it takes all mail, prints a line for each message, stores "
@@ -187,7 +187,7 @@ def _add_trouble(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     _check(options)
-    users = _users(options.user)
+    server = _server(options)
     with ExitStack() as stack:
         directory, keep = options.directory, options.keep
         if directory is None:
@@ -202,19 +202,7 @@ def _run(options: argparse.Namespace) -> int:
             host=options.host,
             port=options.port,
             http_port=options.http_port,
-            hostname=options.hostname,
-            lmtp=options.lmtp,
-            tls=options.tls,
-            starttls=options.starttls,
-            users=users,
-            any_user=options.any_auth,
-            mechanisms=_SHOWING if options.any_auth else _MECHANISMS,
-            require_auth=options.require_auth,
-            extensions=_offered(options),
-            max_size=options.max_size,
-            rules=_trouble.delayed(
-                [*options.refuse, *options.refuse_at, *options.drop_at], options.delay
-            ),
+            server=server,
             once=options.once,
             quiet=options.quiet,
             verbose=options.verbose,
@@ -223,6 +211,29 @@ def _run(options: argparse.Namespace) -> int:
             return anyio.run(work, job)
         except KeyboardInterrupt:  # where there is no other way to be told
             return ACCEPTED
+
+
+def _server(options: argparse.Namespace) -> ServerOptions:
+    """Give how the server is to be; a password may be asked for."""
+    server = ServerOptions(
+        hostname=options.hostname,
+        lmtp=options.lmtp,
+        implicit_tls=options.tls,
+        starttls=options.starttls,
+        users=_users(options.user),
+        any_user=options.any_auth,
+        mechanisms=_SHOWING if options.any_auth else _MECHANISMS,
+        require_auth=options.require_auth,
+        auth_needs_tls=options.tls or options.starttls,
+        extensions=_offered(options),
+        rules=[
+            *_trouble.delays(options.delay),
+            *(*options.refuse, *options.refuse_at, *options.drop_at),
+        ],
+    )
+    if options.max_size is not None:
+        server["max_message_size"] = options.max_size
+    return server
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -279,13 +290,8 @@ def _password(user: str) -> str:
     password = os.environ.get("ESMTP_SERVE_PASSWORD")
     if password is not None:
         return password
-    try:
-        return getpass.getpass(f"Password that {user} shall have: ")
-    except EOFError:
-        msg = (
-            "there is no password: ESMTP_SERVE_PASSWORD is not set, and nobody answers"
-        )
-        raise InvalidInput(msg) from None
+    unset = "ESMTP_SERVE_PASSWORD is not set"
+    return asked_for(f"that {user} shall have", unset).reveal()
 
 
 def _extensions(text: str) -> tuple[str, ...]:

@@ -261,7 +261,8 @@ def _password(accounts: list[Account], username: str) -> Secret:
                 return from_command(account.password_command)
             if account.password is not None:
                 return account.password
-    return asked_for(username)
+    unset = "ESMTP_PASSWORD is not set, there is no password command"
+    return asked_for(f"of {username}", unset)
 
 
 def without_user(server: str) -> str:

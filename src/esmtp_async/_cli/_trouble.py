@@ -6,10 +6,10 @@ import argparse
 import fnmatch
 import math
 import re
-from dataclasses import replace
 from typing import Final
 
 from esmtp_async.testing import Rule
+from esmtp_async.testing._faults import ANYWHERE
 
 #: What the model server calls each stage of a conversation.
 STAGES: Final = {
@@ -24,7 +24,6 @@ STAGES: Final = {
     "rset": "RSET",
     "quit": "QUIT",
 }
-_EVERYTHING: Final = "|".join((*STAGES.values(), "NOOP", "VRFY", "EXPN", "HELP"))
 _NO_SUCH_MAILBOX: Final = "550 5.1.1 no such mailbox here"
 # Reply-code and text of a refusal (RFC 5321 §4.2).
 _REFUSAL: Final = re.compile(r"[45][0-9]{2} [ -~]+")
@@ -62,12 +61,9 @@ def drop_at(text: str) -> Rule:
     return Rule(_verbs(text), silent=True, drop=True)
 
 
-def delayed(rules: list[Rule], seconds: float) -> list[Rule]:
-    """Let each reply take so many seconds, those of the rules too."""
-    if not seconds:
-        return rules
-    late = [replace(rule, delay=seconds) for rule in rules]
-    return [*late, Rule(_EVERYTHING, delay=seconds)]
+def delays(seconds: float) -> list[Rule]:
+    """Let each reply take so many seconds, whatever the rules behind it decide."""
+    return [Rule(ANYWHERE, delay=seconds, goes_on=True)] if seconds else []
 
 
 def seconds(text: str) -> float:

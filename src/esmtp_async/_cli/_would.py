@@ -7,6 +7,7 @@ from typing import NamedTuple
 from esmtp_async._cli._findings import Findings
 from esmtp_async._endpoint import Security
 from esmtp_async._settings import ClientOptions, Pipelining, Settings, resolve
+from esmtp_async.protocol._authentication import usable
 from esmtp_async.protocol._scram import Unavailable
 
 
@@ -65,11 +66,9 @@ def _mechanism(findings: Findings, settings: Settings) -> tuple[str | None, str]
     if findings.tls is None and settings.endpoint.path is None:
         return None, "not in clear text"
     somebody = ClientOptions(username="x", password="x")  # noqa: S106  # nobody's
-    for mechanism in resolve("localhost", None, somebody).mechanisms:
-        for name in mechanism.names:
-            bound = name.endswith("-PLUS")
-            if name in offered and (findings.tls is not None or not bound):
-                if isinstance(mechanism, Unavailable):
-                    return None, f"{name} is offered, but {mechanism.problem}"
-                return name, ""
+    mechanisms = resolve("localhost", None, somebody).mechanisms
+    for name, mechanism in usable(mechanisms, offered, bound=findings.tls is not None):
+        if isinstance(mechanism, Unavailable):
+            return None, f"{name} is offered, but {mechanism.problem}"
+        return name, ""
     return None, "not by a user name and a password"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,12 +11,12 @@ from contextlib import suppress
 from email.message import EmailMessage
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
-from weakref import WeakSet
 
 import anyio
 from anyio import to_thread
 
 from esmtp_async._client import SMTPClient
+from esmtp_async._forks import begin_anew_in_children
 from esmtp_async.protocol._exceptions import OutcomeUnknown, SMTPError
 
 #: Seconds in which what belongs together comes together.
@@ -65,7 +63,7 @@ class Mailer:
         self._capacity = capacity
         self._timeout = timeout
         self._begin()
-        _MAILERS.add(self)
+        begin_anew_in_children(self)
 
     def _begin(self) -> None:
         self._changed = threading.Condition()
@@ -229,15 +227,3 @@ class _Loop(asyncio.SelectorEventLoop):
         ) -> object:
             """Give the addresses of a name, as `socket.getaddrinfo` does."""
             return socket.getaddrinfo(host, port, **how)
-
-
-_MAILERS: Final[WeakSet[Mailer]] = WeakSet()
-
-
-def _begin_all_anew() -> None:
-    for mailer in list(_MAILERS):
-        mailer.begin_anew()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_begin_all_anew)

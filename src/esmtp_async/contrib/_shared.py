@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import os
-import sys
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
+from esmtp_async._forks import begin_anew_in_children
 from esmtp_async._sync import SyncSMTPClient
 
 #: Clients that are kept while nobody sends by them.
@@ -36,8 +35,7 @@ class SharedClients:
         self._shared: dict[Hashable, _Shared] = {}
         self._lock = threading.Lock()
         atexit.register(self.close)
-        if sys.platform != "win32":
-            os.register_at_fork(after_in_child=self._begin_anew)
+        begin_anew_in_children(self)
 
     @contextmanager
     def lease(
@@ -70,7 +68,7 @@ class SharedClients:
         idle = [key for key, shared in self._shared.items() if not shared.leases]
         return [self._shared.pop(key) for key in idle[: -self._most]]
 
-    def _begin_anew(self) -> None:
+    def begin_anew(self) -> None:
         """Depend on no thread of a parent process."""
         self._lock = threading.Lock()
         for shared in self._shared.values():

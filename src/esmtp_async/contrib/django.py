@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +30,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends import smtp
 from django.dispatch import Signal
 
+from esmtp_async._logs import LOG
 from esmtp_async._receipts import Receipt
 from esmtp_async._settings import ClientOptions
 from esmtp_async._sync import SyncSMTPClient
@@ -43,8 +43,6 @@ from esmtp_async.protocol._sasl import Secret
 #: Sent for each message that was tried, with `message`, `receipt` (a `Receipt`) and
 #: `error` (an `SMTPError`), of which one is None. The sender is the backend's class.
 message_finished: Final = Signal()
-
-_log: Final = logging.getLogger("esmtp_async")
 
 _CLIENTS: Final = SharedClients()
 
@@ -166,7 +164,7 @@ class EmailBackend(smtp.EmailBackend):
         if receipt is not None:
             for each in receipt.refused:
                 who = printable(each.address.encode())
-                _log.warning("a message was refused for %s: %s", who, each.reply)
+                LOG.warning("a message was refused for %s: %s", who, each.reply)
             return True
         if error is None or (
             self.fail_silently and not isinstance(error, InvalidInput)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -38,6 +38,22 @@ _MECHANISM_REFUSED: Final = frozenset({504, 534})
 
 #: What is yielded on the way to an answer.
 Asked = Command | Fetch | Compute
+
+
+def usable(
+    mechanisms: Sequence[Mechanism], offered: Collection[str], *, bound: bool
+) -> list[tuple[str, Mechanism]]:
+    """Give those that are offered, with the name that they go by, in our order.
+
+    `bound`: there is TLS, with a certificate that SCRAM can be bound to.
+    """
+    return [
+        (name, mechanism)
+        for mechanism in mechanisms
+        for name in mechanism.names
+        # The suffix says that the channel is bound (RFC 5802 §4).
+        if name in offered and (bound or not name.endswith("-PLUS"))
+    ]
 
 
 class Authentication:
@@ -89,18 +105,15 @@ class Authentication:
         self, session: Session, peer_certificate: bytes
     ) -> list[tuple[str, Mechanism]]:
         """Give the mechanisms that are offered and can be used, in our order."""
-        offered = session.extensions.auth
-        wanted = [(name, each) for each in self._mechanisms for name in each.names]
-        candidates = [
-            (name, mechanism)
-            for name, mechanism in wanted
-            # The suffix says that the channel is bound (RFC 5802 §4).
-            if name in offered and (peer_certificate or not name.endswith("-PLUS"))
-        ]
+        offered, bound = session.extensions.auth, bool(peer_certificate)
+        candidates = usable(self._mechanisms, offered, bound=bound)
         if not candidates:
+            wanted = [
+                name for mechanism in self._mechanisms for name in mechanism.names
+            ]
             refuse(
                 f"the server offers {' '.join(offered) or 'no mechanism'} for AUTH, "
-                f"and none of {', '.join(name for name, _ in wanted)} is among them"
+                f"and none of {', '.join(wanted)} is among them"
             )
         return candidates
 

@@ -28,7 +28,8 @@ PLACES: Final = {
     "expn": "EXPN",
     "quit": "QUIT",
 }
-_ANYWHERE: Final = "|".join(
+#: All verbs of `Rule`.
+ANYWHERE: Final = "|".join(
     dict.fromkeys("|".join((*PLACES.values(), "RESPONSE", "HELP")).split("|"))
 )
 
@@ -134,7 +135,7 @@ class Faulty(ABC):
             raise ValueError(f"{seconds} seconds are no delay")
         if at is None and (recipient is not None or sender is not None):
             at = "mail" if recipient is None else "rcpt"
-        verbs = _ANYWHERE if at is None else _verbs(at)
+        verbs = ANYWHERE if at is None else _verbs(at)
         argument = "" if at is None else _argument(at, sender, recipient)
         rule = Rule(
             verbs, argument, times=times, skip=skip, delay=seconds, goes_on=True
