@@ -51,6 +51,7 @@ def bar(total: int) -> Iterator[_Bar]:
         TextColumn("ETA"),
         TimeRemainingColumn(),
         console=Console(stderr=True, highlight=False),
+        redirect_stdout=False,  # which goes where it was sent
     ) as progress:
         task = progress.add_task("", total=total, tally="connecting", rate="")
         yield _Bar(progress, task)
