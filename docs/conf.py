@@ -99,10 +99,13 @@ CONTENTS: Final[dict[str, Sequence[str]]] = {
 
 DOORS: Final = ("esmtp_async", "esmtp_async.protocol", "esmtp_async.testing")
 
+#: Modules that are imported by their own names, and define what they show.
+GLUE: Final = ("esmtp_async.contrib.django", "esmtp_async.contrib.logging")
+
 #: What looks like a class of ours in docstrings, and is anyio's, Python's, or a word.
 FOREIGN: Final = {
     *("BrokenResourceError", "ClosedResourceError", "EndOfStream"),
-    *("EmailMessage", "Message", "Path", "Postmaster"),
+    *("EmailMessage", "ImproperlyConfigured", "Message", "Path", "Postmaster"),
 }
 
 #: Words that are names at several doors, or other things as well.
@@ -110,10 +113,10 @@ SHARED: Final = {"Action", "CLOSED", "Content", "Data", "Help"}
 
 #: Types of others, and names of ours that stand in signatures and are not public.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(anyio|collections|contextlib|datetime|email|enum|pathlib|re)\..*"),
+    (r"py:.*", r"(anyio|collections|contextlib|datetime|django|email|enum)\..*"),
     (
         r"py:.*",
-        r"(cryptography|pytest|ssl|threading|typing|types|typing_extensions)\..*",
+        r"(cryptography|logging|pathlib|pytest|re|ssl|threading|typing|types)\..*",
     ),
     (r"py:.*", r"datetime|timedelta|\w+PrivateKey|_M|(Meter|Tracer)Provider"),
     (r"py:.*", r"(.*\.)?(Circumstances|Fields|Known|Never|Owner|Parameters|Peer)"),
@@ -244,6 +247,7 @@ def reference(text: str, code: nodes.literal, env: BuildEnvironment) -> nodes.No
 def link_names(app: Sphinx, document: nodes.document) -> None:
     """Let public names that pages show as code lead to the reference."""
     public = {name for door in DOORS for name in dir(import_module(door))} - SHARED
+    public.update(name for glue in GLUE for name in import_module(glue).__all__)
     for code in list(document.findall(nodes.literal)):
         text = code.astext()
         inside = isinstance(code.parent, nodes.title | nodes.reference)
@@ -259,8 +263,8 @@ def homes(target: str) -> Iterator[str]:
     if parts[:1] == [DOORS[0]]:
         yield ".".join(parts)
         parts = [part for part in parts if part not in {"esmtp_async", "protocol"}]
-    for door in DOORS:
-        yield ".".join((door, *parts))
+    for module in DOORS + GLUE:
+        yield ".".join((module, *parts))
 
 
 def resolve(

@@ -40,6 +40,8 @@ from esmtp_async.protocol._exceptions import InvalidInput, SMTPError
 from esmtp_async.protocol._replies import printable
 from esmtp_async.protocol._sasl import Secret
 
+__all__ = ["EmailBackend", "message_finished"]
+
 #: Sent for each message that was tried, with `message`, `receipt` (a `Receipt`) and
 #: `error` (an `SMTPError`), of which one is None. The sender is the backend's class.
 message_finished: Final = Signal()

@@ -32,6 +32,8 @@ from esmtp_async.contrib._mailer import Entry, Mailer, MailThread
 from esmtp_async.protocol._envelope import Envelope
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
 
+__all__ = ["SMTPHandler"]
+
 #: Characters of one record; of what is longer the middle is left out.
 LONGEST: Final = 20_000
 #: Characters of a subject.
@@ -91,6 +93,7 @@ class SMTPHandler(logging.Handler):
         finally:
             del mailhost, credentials, options  # out of any traceback
         super().__init__()
+        #: What `getSubject` gives, unless it is overridden.
         self.subject = subject
         self._flush_timeout = flush_timeout
         self._mailer = Mailer(
