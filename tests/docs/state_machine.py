@@ -14,6 +14,9 @@ from .pages import DOCS, write
 
 PAGE = DOCS / "explanation" / "state-machine.md"
 
+#: Labels of curved arrows may be laid over each other.
+STRAIGHT: Final = '%%{init: {"flowchart": {"curve": "linear"}}}%%'
+
 #: The most states that a command has an arrow from each of.
 FEW: Final = 3
 
@@ -43,16 +46,20 @@ def drawn(direction: str, rows: Sequence[Row]) -> str:
     labels: dict[tuple[State, State], dict[str, list[str]]] = {}
     for before, after, verb, answers in shown:
         labels.setdefault((before, after), {}).setdefault(answers, []).append(verb)
-    lines = ["```mermaid", f"flowchart {direction}"]
+    lines = ["```mermaid", STRAIGHT, f"flowchart {direction}"]
+    for before, after in sorted(labels, key=lambda ends: [*map(_place, ends[::-1])]):
+        told = labels[before, after].items()
+        label = "<br>".join(f"{', '.join(verbs)}<br>{each}" for each, verbs in told)
+        lines.append(f'    {before.name} -->|"{label}"| {after.name}')
     lines += [
         f"    {state.name}([{state.name}])"
         for state in State
         if any(state in ends for ends in labels)
     ]
-    for (before, after), told in labels.items():
-        label = "<br>".join(f"{', '.join(verbs)}<br>{a}" for a, verbs in told.items())
-        lines.append(f'    {before.name} -->|"{label}"| {after.name}')
     return "\n".join([*lines, "```"])
+
+
+_place = list(State).index
 
 
 class Arrow(NamedTuple):
@@ -76,7 +83,7 @@ def arrows(row: Row) -> Iterator[Arrow]:
         ("3yz", row.intermediate),
         ("4yz, 5yz", row.refusal),
     )
-    for before in sorted(row.states, key=list(State).index):
+    for before in sorted(row.states, key=_place):
         led: dict[State, list[str]] = {}
         for answer, after in answers:
             if isinstance(after, State) and after is not before:
@@ -92,9 +99,7 @@ def table() -> str:
         "|---|---|---|---|---|---|",
     ]
     for row in ROWS:
-        states = " ".join(
-            state.name for state in sorted(row.states, key=list(State).index)
-        )
+        states = " ".join(state.name for state in sorted(row.states, key=_place))
         cells = [
             f"*overtaken* {row.verb.value}" if row.overtaken else row.verb.value,
             states,
