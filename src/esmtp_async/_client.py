@@ -54,7 +54,7 @@ class SMTPClient(Inquirer):
     `server` is a host, `host:port`, `[address]:port`, or a URL: `smtp://`,
     `smtps://`, `submission://`, `submissions://`, `lmtp://`, `smtp+unix:///path`,
     `lmtp+unix:///path`, with user and password, and with arguments of this
-    constructor as its query.
+    constructor as its query. `ClientOptions` tells of each argument by itself.
 
     `security` is `"tls"` (from the first octet), `"starttls"` (or no mail),
     `"opportunistic"` (STARTTLS where offered) or `"plaintext"`. None means TLS
@@ -66,7 +66,7 @@ class SMTPClient(Inquirer):
     of one client resume each other's TLS sessions, where Python does not leak them.
 
     `username` and `password` authenticate by the first offered of SCRAM (the
-    strongest, and -PLUS first; it needs the extra `scram`), PLAIN and LOGIN;
+    strongest, and `-PLUS` first; it needs the extra `scram`), PLAIN and LOGIN;
     `auth` names mechanisms instead. The first offered one is used; the next
     only if the server refuses the mechanism itself (504, 534), and never a
     weaker one. Credentials go out only under TLS or over a unix socket, unless
@@ -75,18 +75,21 @@ class SMTPClient(Inquirer):
     `client_hostname` is what EHLO says: this machine's full name if it has one,
     else its address. `connect` makes the byte stream instead of a TCP
     connection from `local_address`; `proxy` is the URL of a proxy to go through, as
-    `through_proxy` has it, and no environment variable stands for it. `timeouts` are a
-    `Timeouts`, or seconds for every stage but the final reply. `max_connections` and
-    the three limits after it bound the pool; times are in seconds. A server that turns
-    further connections away gets fewer of them. `rate_limit` bounds how many messages
-    go in how much time, over the whole client. `pipelining` is `"conformant"`
-    (RFC 2920), `"off"`, or `"eager"`: small messages in one round trip where CHUNKING
-    is offered, past the letter of RFC 3030 §2. A server that breaks on one of them gets
-    its mail in the next safer way (`WayGivenUp`). `sign` signs each message, over
-    exactly the octets that are sent: a `DkimSigner`, or any `Signer`, or several.
-    `xclient` are attributes of the client that a gateway speaks for (XCLIENT).
-    `on_event` is called with every `Event`, from the task that causes it; several
-    listeners are each told of it.
+    `through_proxy` has it, and no environment variable stands for it.
+
+    `timeouts` are a `Timeouts`, or seconds for every stage but the final reply.
+    `max_connections` and the three limits after it bound the pool; times are in
+    seconds. A server that turns further connections away gets fewer of them.
+    `rate_limit` bounds how many messages go in how much time, over the whole client.
+
+    `pipelining` is `"conformant"` (RFC 2920), `"off"`, or `"eager"`: small messages in
+    one round trip where CHUNKING is offered, past the letter of RFC 3030 §2. A server
+    that breaks on one of them gets its mail in the next safer way (`WayGivenUp`).
+
+    `sign` signs each message, over exactly the octets that are sent: a `DkimSigner`, or
+    any `Signer`, or several. `xclient` are attributes of the client that a gateway
+    speaks for (XCLIENT). `on_event` is called with every `Event`, from the task that
+    causes it; several listeners are each told of it.
 
     Raises `InvalidInput` where an argument makes no sense.
     """

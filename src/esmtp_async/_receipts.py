@@ -55,7 +55,7 @@ class Receipt(NamedTuple):
     """The server took the message for some recipient, and for none it is unknown."""
 
     #: One for each recipient, in the order given.
-    recipients: Results
+    recipients: tuple[RecipientResult, ...]
     #: The reply that took the message.
     reply: Reply
     #: What protected the connection; None in clear text.
@@ -79,7 +79,7 @@ class Receipt(NamedTuple):
         )
 
     @property
-    def refused(self) -> Results:
+    def refused(self) -> tuple[RecipientResult, ...]:
         """The results of all others."""
         return tuple(
             result

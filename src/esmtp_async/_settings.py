@@ -75,9 +75,9 @@ class ClientOptions(TypedDict, total=False):
     #: Limits for the stages; a number is seconds for each but the final reply (RFC 5321
     #: §4.5.3.2).
     timeouts: Timeouts | float | None
-    #: Of the pool, at least 1; 10 unless given.
+    #: How many there are at once at most, 1 or more; 10 unless given.
     max_connections: int
-    #: After so many a connection is closed; 100 unless given, None: never.
+    #: Behind so many messages a connection is closed; 100 unless given, None: never.
     max_messages_per_connection: int | None
     #: Seconds that a connection may lie idle; 45 unless given.
     max_idle: float

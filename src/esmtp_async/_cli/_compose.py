@@ -18,12 +18,22 @@ def add_composing(parser: argparse.ArgumentParser) -> None:
     """Add the options that a message is composed from."""
     add = parser.add_argument_group("a message composed here").add_argument
     add("--from", dest="author", metavar="ADDRESS", help="the From field")
-    add("--to", action="append", default=[], metavar="ADDRESS", help="a To field")
-    add("--cc", action="append", default=[], metavar="ADDRESS", help="a Cc field")
-    add("--bcc", action="append", default=[], metavar="ADDRESS", help="kept off it")
+    for option, told in (
+        ("--to", "of the To field; may be repeated"),
+        ("--cc", "of the Cc field; may be repeated"),
+        ("--bcc", "gets it too, and no field tells so; may be repeated"),
+    ):
+        add(option, action="append", default=[], metavar="ADDRESS", help=told)
     add("--subject", default="", help="the Subject field")
     add("--text", help="the body")
-    add("--attach", action="append", default=[], type=Path, metavar="FILE")
+    add(
+        "--attach",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a file to go with it; may be repeated",
+    )
     add("--x-mailer", help="the X-Mailer field")
 
 

@@ -31,7 +31,7 @@ _DESCRIPTION: Final = (
 _EXAMPLES: Final = (
     "esmtp send --server smtp.example.com --username alice message.eml",
     "esmtp send --from a@x.example --to b@y.example --subject Hi --text Hello",
-    "git format-patch -1 --stdout | esmtp send --profile work --recipient l@x.test -",
+    "git format-patch -1 --stdout | esmtp send --profile me --recipient l@x.test -",
 )
 
 
@@ -48,7 +48,11 @@ def add_to(commands: Commands) -> None:
     add = parser.add_argument
     add("file", nargs="?", metavar="FILE", help="a message, or '-' for standard input")
     add("--sender", help="the reverse-path; '' for none (from the header)")
-    add("--recipient", action="append", help="a forward-path (from the header)")
+    add(
+        "--recipient",
+        action="append",
+        help="a forward-path; may be repeated (from the header)",
+    )
     add("--timeout", type=float, metavar="SECONDS", help="for all of it")
     add("-v", "--verbose", action="store_true", help="print the conversation")
     add_composing(parser)

@@ -148,9 +148,7 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_trouble(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "trouble", f"A STAGE is one of {', '.join(_trouble.STAGES)}."
-    )
+    group = parser.add_argument_group("trouble", f"STAGE: {', '.join(_trouble.STAGES)}")
     group.add_argument(
         "--refuse",
         type=_trouble.refuse,

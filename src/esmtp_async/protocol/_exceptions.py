@@ -152,15 +152,15 @@ class AuthenticationFailed(Refused):
 
 
 class SenderRefused(Refused):
-    """The reverse-path was refused: MAIL was answered 4yz or 5yz."""
+    """The reverse-path was refused: 4yz or 5yz to MAIL (RFC 5321 §4.1.1.2)."""
 
 
 class RecipientsRefused(Refused):
-    """Every forward-path was refused: no RCPT was answered 2yz."""
+    """Every forward-path was refused: no 2yz to any RCPT (RFC 5321 §4.1.1.3)."""
 
 
 class ContentRefused(Refused):
-    """The message was refused: at DATA, at BDAT, or after its end."""
+    """The message was refused: at DATA, at BDAT, or after its end (RFC 5321 §3.3)."""
 
 
 class NotSupported(NotDelivered):

@@ -28,7 +28,7 @@ class Channel(NamedTuple):
     mechanism: str
     #: The names of all mechanisms that the server offers.
     offered: tuple[str, ...]
-    #: The server, as the caller named it; "" where it has no name.
+    #: The server, as the caller named it; empty where it has no name.
     host: str
     #: The port of the server; 0 where there is none.
     port: int

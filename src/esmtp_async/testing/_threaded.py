@@ -139,11 +139,7 @@ class ThreadedServer(Faulty):
 
     @property
     def port(self) -> int:
-        """The TCP port.
-
-        Raises:
-            RuntimeError: if the server is not running.
-        """
+        """The TCP port; raises `RuntimeError` if the server is not running."""
         self._running()
         return self._port
 
