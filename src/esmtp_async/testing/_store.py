@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from threading import Condition
 from typing import Literal, NamedTuple, Protocol
 
@@ -109,12 +109,21 @@ class StoredMessage:
 
     def _body(self, subtype: Literal["plain", "html"]) -> str:
         part = self.message.get_body(preferencelist=(subtype,))
-        return "" if part is None else str(part.get_content()).replace("\r\n", "\n")
+        return "" if part is None else _decoded(part).replace("\r\n", "\n")
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
         """The files with it, decoded; a message as octets."""
         return tuple(map(_attachment, self.message.iter_attachments()))
+
+
+def _decoded(part: MIMEPart) -> str:
+    """Give a text; of a charset that Python does not know, as UTF-8."""
+    try:
+        return str(part.get_content())
+    except LookupError:
+        octets = part.get_payload(decode=True)
+        return octets.decode(errors="replace") if isinstance(octets, bytes) else ""
 
 
 def _attachment(part: EmailMessage) -> Attachment:
