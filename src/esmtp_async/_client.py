@@ -19,7 +19,7 @@ from esmtp_async._dialer import Dialer
 from esmtp_async._endpoint import Security
 from esmtp_async._events import Listener, WayGivenUp
 from esmtp_async._inquiries import Inquirer, ask_for_more
-from esmtp_async._logs import LOG
+from esmtp_async._logs import warn
 from esmtp_async._messages import Outgoing, Recipients, Sendable, prepare
 from esmtp_async._observer import Observer
 from esmtp_async._options import NO_OPTIONS, SendOptions
@@ -380,7 +380,7 @@ class SMTPClient(Inquirer):
 
     def _gave_up(self, way: str) -> None:
         server = self._observe.server
-        LOG.warning("%s broke on %s: from now on it gets mail without", server, way)
+        warn("%s broke on %s: from now on it gets mail without", server, way)
         if self._observe.active:
             self._observe(WayGivenUp(server, way))
 

@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 
 from esmtp_async._files import Readable, Stored, from_file, from_path, off_the_loop
 from esmtp_async._headers import Header, message_id
-from esmtp_async._logs import LOG
+from esmtp_async._logs import blame
 from esmtp_async._mime import Body, Flattened, weight
 from esmtp_async._options import NO_OPTIONS, SendOptions
 from esmtp_async._signing import Signers, with_signatures
@@ -118,8 +118,8 @@ class Outgoing:
         if self._generator is not None:
             try:
                 await self._generator.aclose()
-            except Exception:  # noqa: BLE001  # the caller's own, of any kind
-                LOG.exception("the message's source failed to close")
+            except Exception as error:  # noqa: BLE001  # the caller's own, of any kind
+                blame(error, "the message's source failed to close")
 
 
 async def prepare(

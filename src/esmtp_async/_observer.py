@@ -12,7 +12,7 @@ from esmtp_async._events import (
     MessageFinished,
     ReplyReceived,
 )
-from esmtp_async._logs import LOG, WIRE
+from esmtp_async._logs import WIRE, blame
 from esmtp_async._wire_log import WireLog
 from esmtp_async.protocol._exceptions import InvalidInput
 
@@ -97,5 +97,5 @@ class Observer:
 def _tell(listener: Listener, event: Event) -> None:
     try:
         listener(event)
-    except Exception:  # noqa: BLE001  # whatever it is, the mail goes on
-        LOG.exception("on_event failed on %s", type(event).__name__)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the mail goes on
+        blame(error, "on_event failed on %s", type(event).__name__)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -35,6 +36,7 @@ from esmtp_async import (
     SMTPError,
     TLSFailed,
     TransactionStarted,
+    WayGivenUp,
     _chronicle,
     _connection,
     _dialer,
@@ -447,6 +449,49 @@ async def test_every_listener_is_told_whatever_others_do(
             assert (await send(client)).accepted == (BOB,)
     assert first == last
     assert len(caplog.records) == len(first) > 10
+
+
+class Broken(logging.Handler):
+    """Raises whatever it is to write."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ZeroDivisionError(record.getMessage())
+
+
+@pytest.fixture
+def broken() -> Iterator[None]:
+    """Have a handler that raises behind all loggers of the package."""
+    handler = Broken()
+    logging.getLogger("esmtp_async").addHandler(handler)
+    yield
+    logging.getLogger("esmtp_async").removeHandler(handler)
+
+
+@everywhere
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize("wire_log", ["on", "off"])
+async def test_what_a_logging_handler_raises_stops_no_mail(
+    wire_log: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Event) -> None:
+        raise LookupError
+
+    caplog.set_level("DEBUG" if wire_log == "on" else "INFO", "esmtp_async.wire")
+    async with serving(script()) as server:
+        async with server.client(on_event=fail) as client:
+            assert (await send(client)).accepted == (BOB,)
+        assert server.heard[0].messages == [MESSAGE]
+
+
+@everywhere
+@pytest.mark.usefixtures("broken")
+async def test_nor_does_it_hide_that_a_way_was_given_up() -> None:
+    events: list[Event] = []
+    async with serving(script(), script()) as server:
+        async with server.client(on_event=events.append) as client:
+            client._gave_up("CHUNKING")
+            await send(client)
+    assert only(events, WayGivenUp)
 
 
 class Quiet:

@@ -225,6 +225,42 @@ async def test_reset_forgets_everything() -> None:
         assert len(server.transcript) == 1
 
 
+@everywhere
+async def test_what_goes_on_behind_a_reset_is_seen() -> None:
+    async with (
+        SMTPServer() as server,
+        server.client() as client,
+        server.client() as two,
+    ):
+        await client.send(MESSAGE, sender=ALICE, recipients=[BOB])
+        server.reset()
+        assert server.transcript == []
+        await two.send(MESSAGE, sender=ALICE, recipients=[BOB])
+        await client.send(MESSAGE, sender=ALICE, recipients=[BOB])
+        assert [message.connection for message in server.messages] == [1, 2]
+        assert server.connections == 1
+        new, old = server.transcript
+        assert new[0].octets.startswith(b"220 ")
+        assert old[0].octets.startswith(b"MAIL FROM:")
+        assert len(server.scripts) == 1
+        talk = await talk_to(server)
+        server.reset()
+        await talk.say("NONSENSE")
+        assert [x.partition(",")[0] for x in server.violations] == ["connection 1"]
+
+
+@everywhere
+async def test_a_rule_that_comes_back_behind_a_reset_counts_anew() -> None:
+    once = Rule("RCPT", reply="450 4.2.0 not now", times=1)
+    async with SMTPServer() as server, server.client() as client:
+        for _ in range(2):
+            server.rules.append(once)
+            with pytest.raises(RecipientsRefused):
+                await client.send(MESSAGE, sender=ALICE, recipients=[BOB])
+            await client.send(MESSAGE, sender=ALICE, recipients=[BOB])
+            server.reset()
+
+
 def test_what_cannot_be_is_refused_at_once() -> None:
     server = SMTPServer()
     with pytest.raises(ValueError, match="what is refused"):

@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 import re
 import ssl
-import threading
 from collections.abc import Callable, Sequence
 from email.message import EmailMessage
 from typing import Final, Unpack
@@ -28,7 +27,7 @@ from esmtp_async._pace import check_count
 from esmtp_async._settings import ClientOptions
 from esmtp_async._sync import Recipe
 from esmtp_async._timeouts import check_seconds
-from esmtp_async.contrib._mailer import Entry, Mailer, MailThread
+from esmtp_async.contrib._mailer import Entry, Mailer, is_about_mail
 from esmtp_async.protocol._envelope import Envelope
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
 
@@ -129,7 +128,7 @@ class SMTPHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Put a record down, as the text that it is now."""
-        if isinstance(threading.current_thread(), MailThread):
+        if is_about_mail(record):
             _complain(record)
             return
         try:
