@@ -156,7 +156,10 @@ class SenderRefused(Refused):
 
 
 class RecipientsRefused(Refused):
-    """Every forward-path was refused: no RCPT was answered 2yz."""
+    """Every forward-path was refused: no RCPT was answered 2yz.
+
+    From `Receipt.raise_for_refused` it tells of some, wherever that was decided.
+    """
 
 
 class ContentRefused(Refused):
