@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from esmtp_async._transport import TLSInfo
 from esmtp_async.protocol._exceptions import (
     ContentRefused,
+    HelloRefused,
     NotDelivered,
     NotSupported,
     OutcomeUnknown,
@@ -19,6 +20,7 @@ from esmtp_async.protocol._exceptions import (
 )
 from esmtp_async.protocol._outcomes import (
     ACCEPTED,
+    NOT_SENT,
     UNKNOWN,
     Outcome,
     RecipientResult,
@@ -42,13 +44,14 @@ _SENDMAIL_ID: Final = re.compile(r"2\.0\.0 (\w+) Message accepted for delivery")
 _REFUSALS: Final[dict[Stage, tuple[type[Refused], str | None]]] = {
     Stage.LOCAL: (RecipientsRefused, "RCPT"),
     Stage.COMMAND: (Refused, ""),
+    Stage.HELLO: (HelloRefused, "EHLO"),
     Stage.RSET: (Refused, "RSET"),
     Stage.MAIL: (SenderRefused, "MAIL"),
     Stage.RCPT: (RecipientsRefused, "RCPT"),
     Stage.DATA: (ContentRefused, None),
     Stage.FINAL: (ContentRefused, None),
 }
-_LATEST: Final = list(_REFUSALS).index
+_LATENESS: Final = {stage: place for place, stage in enumerate(_REFUSALS)}
 
 
 class Receipt(NamedTuple):
@@ -95,13 +98,15 @@ class Receipt(NamedTuple):
         return None if match is None else match[1]
 
     def raise_for_refused(self) -> None:
-        """Raise `RecipientsRefused` if the server refused anybody.
+        """Raise `RecipientsRefused` if anybody is among `refused`, wherever it was.
 
         Others have the message, so sending it again to all would make duplicates:
         its `retry_safe` is False.
         """
         if self.refused:
-            error = _refusal(self.recipients, self.refused, self.by)
+            error = _refusal(
+                self.recipients, self.refused, self.by, kind=RecipientsRefused
+            )
             error.retry_safe = False
             raise error
 
@@ -163,17 +168,34 @@ def failure_of(
     return _refusal(results, refused, by)
 
 
-def _refusal(results: Results, refused: Results, by: str) -> NotDelivered:
-    last = max(refused, key=lambda result: _LATEST(result.stage))
-    error, command = _REFUSALS[last.stage]
-    command = by if command is None else command
+def _refusal(
+    results: Results,
+    refused: Results,
+    by: str,
+    *,
+    kind: type[Refused] | None = None,
+) -> NotDelivered:
+    """Give the error for those who were refused, by the last thing that decided."""
+    last = max(refused, key=_lateness)
+    was_refused = last.outcome is not NOT_SENT
+    usual, verb = _REFUSALS[last.stage] if was_refused else (Refused, "")
+    command = by if verb is None else verb
     who = ", ".join(printable(result.address.encode()) for result in refused)
-    why = last.reply or "the server lacks an extension that is needed"
-    return error(
-        f"the server refused {command or 'the message'} for {who}: {why}",
+    if was_refused:
+        why = last.reply or "the server lacks an extension that is needed"
+        msg = f"the server refused {command or 'the message'} for {who}: {why}"
+    else:
+        msg = f"the message was not sent to {who} (stage: {last.stage.value})"
+    return (kind or usual)(
+        msg,
         command=command,
         stage=last.stage,
         reply=last.reply,
         recipients=results,
         temporary=any(result.temporary for result in refused),
     )
+
+
+def _lateness(result: RecipientResult) -> int:
+    """Tell how late somebody was refused; who was merely not sent to, before all."""
+    return -1 if result.outcome is NOT_SENT else _LATENESS[result.stage]

@@ -341,7 +341,7 @@ def _mechanisms(options: ClientOptions, target: Target) -> tuple[Mechanism, ...]
 def _checked(mechanisms: tuple[Mechanism, ...]) -> tuple[Mechanism, ...]:
     """Refuse what is no mechanism; nothing given may be shown, secrets are near."""
     for index, mechanism in enumerate(mechanisms):
-        if not (hasattr(mechanism, "names") and hasattr(mechanism, "respond")):
+        if not isinstance(mechanism, Mechanism):
             kind = type(mechanism).__name__
             msg = f"auth[{index}] is of type {kind}, not a mechanism such as Plain"
             raise InvalidInput(msg)

@@ -45,6 +45,12 @@ def ended(terminal: pexpect.spawn[str]) -> str:
     return ESCAPES.sub("", terminal.before or "")
 
 
+def test_a_message_is_not_waited_for() -> None:
+    terminal = at_terminal(["send"])
+    assert "--from and --text are needed to compose a message" in ended(terminal)
+    assert terminal.exitstatus == 2
+
+
 def test_a_password_is_asked_for_and_not_shown(
     portal: BlockingPortal, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from esmtp_async import (
     ConnectionLost,
     ContentRefused,
+    HelloRefused,
     NotSupported,
     Outcome,
     OutcomeUnknown,
@@ -47,6 +48,7 @@ NOT_SENT = result("n", Outcome.NOT_SENT, None, Stage.RCPT)
 UNKNOWN = result("u", Outcome.UNKNOWN, None, Stage.FINAL)
 LACKING = result("l", Outcome.REFUSED, None, Stage.LOCAL)
 SHUT = result("s", Outcome.REFUSED, CLOSING, Stage.COMMAND)
+GREETED_ANEW = result("h", Outcome.REFUSED, CLOSING, Stage.HELLO)
 
 LOST = ConnectionLost("lost", stage=Stage.RCPT, temporary=True)
 TIMEOUT = StageTimeout("late", stage=Stage.FINAL, temporary=True)
@@ -76,6 +78,7 @@ BROKEN = ProtocolViolation("odd", stage=Stage.FINAL)
         ([LACKING], NotSupported("x"), NotSupported),
         ([LACKING, REFUSED], None, RecipientsRefused),
         ([SHUT], None, Refused),
+        ([GREETED_ANEW], None, HelloRefused),
     ],
 )
 def test_the_error_of_results(
@@ -136,6 +139,29 @@ def test_a_receipt_tells_of_those_who_were_not_asked_for() -> None:
         receipt(ACCEPTED, LACKING).raise_for_refused()
     assert info.value.reply is None
     assert str(info.value).endswith("the server lacks an extension that is needed")
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_a_receipt_tells_of_those_who_were_not_sent_to(stage: Stage) -> None:
+    left = RecipientResult("n@x.test", Outcome.NOT_SENT, None, stage, temporary=True)
+    with pytest.raises(RecipientsRefused) as info:
+        receipt(left, ACCEPTED).raise_for_refused()
+    error = info.value
+    assert str(error) == f"the message was not sent to n@x.test (stage: {stage.value})"
+    assert (error.stage, error.reply, error.command) == (stage, None, "")
+    assert error.temporary
+    assert not error.retry_safe
+    with pytest.raises(RecipientsRefused, match=r"n@x\.test, r@x\.test: 550") as info:
+        receipt(left, ACCEPTED, REFUSED).raise_for_refused()
+    assert (info.value.stage, info.value.command) == (Stage.RCPT, "RCPT")
+
+
+def test_a_receipt_tells_of_who_was_refused_at_the_end() -> None:
+    """LMTP has a reply for each recipient there (RFC 2033 section 4.2)."""
+    with pytest.raises(RecipientsRefused) as info:
+        receipt(ACCEPTED, UNWANTED).raise_for_refused()
+    assert (info.value.stage, info.value.command) == (Stage.FINAL, "DATA")
+    assert info.value.reply is NO
 
 
 @pytest.mark.parametrize(

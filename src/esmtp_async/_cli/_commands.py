@@ -18,7 +18,7 @@ class Commands:
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self._parsers = parser.add_subparsers(
-            title="commands", required=True, metavar="COMMAND"
+            title="commands", required=True, metavar="COMMAND", prog=parser.prog
         )
 
     def add(

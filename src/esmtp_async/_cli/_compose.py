@@ -50,13 +50,18 @@ _COMPOSING: Final = {
 }
 
 
-def given(options: argparse.Namespace) -> bytes:
-    """Read the message from its file, or from standard input."""
-    for option, name in _COMPOSING.items():
-        if getattr(options, name):
-            msg = f"{option} is for a message composed here, and FILE is given"
-            raise InvalidInput(msg)
-    if options.file != "-":
+def message_of(options: argparse.Namespace) -> bytes | EmailMessage:
+    """Read the message from its file or from standard input, or make it of options.
+
+    Without a file and such options it is what comes in, but for what is typed.
+    """
+    composing = [each for each, name in _COMPOSING.items() if getattr(options, name)]
+    if options.file is None and (composing or not _is_fed()):
+        return _composed(options)
+    if composing:
+        msg = f"{composing[0]} is for a message composed here, and FILE is given"
+        raise InvalidInput(msg)
+    if options.file not in (None, "-"):
         return Path(options.file).read_bytes()
     if sys.stdin is None:
         msg = "standard input is closed"
@@ -64,8 +69,11 @@ def given(options: argparse.Namespace) -> bytes:
     return sys.stdin.buffer.read()
 
 
-def composed(options: argparse.Namespace) -> EmailMessage:
-    """Make a message of the options."""
+def _is_fed() -> bool:
+    return sys.stdin is not None and not sys.stdin.isatty()
+
+
+def _composed(options: argparse.Namespace) -> EmailMessage:
     if options.author is None or options.text is None:
         msg = "without FILE, --from and --text are needed to compose a message"
         raise InvalidInput(msg)

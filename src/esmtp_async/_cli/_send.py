@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 
 from esmtp_async._cli._commands import Commands
-from esmtp_async._cli._compose import add_composing, composed, given
+from esmtp_async._cli._compose import add_composing, message_of
 from esmtp_async._cli._exits import NOT_SENT, code
 from esmtp_async._cli._output import Output, complain, tell
 from esmtp_async._cli._server import Service, add_server, service
@@ -22,7 +22,7 @@ from esmtp_async.protocol._exceptions import NotDelivered, OutcomeUnknown
 from esmtp_async.protocol._replies import printable
 
 _DESCRIPTION: Final = (
-    "Send one message: the file FILE, standard input for '-', or, without FILE, one "
+    "Send one message: the file FILE, standard input for '-' or nothing, or one "
     "composed from --from, --to, --subject, --text and --attach. The server and who we "
     "are come from options, from a profile, or from ESMTP_SERVER, ESMTP_USERNAME and "
     "ESMTP_PASSWORD. A password is never given on the command line, where others could "
@@ -60,7 +60,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    message = composed(options) if options.file is None else given(options)
+    message = message_of(options)
     outcome = _Outcome(verbose=options.verbose)
     # A password is asked for here, where an interrupt is still heard.
     where = service(options)

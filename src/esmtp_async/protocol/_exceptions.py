@@ -156,7 +156,10 @@ class SenderRefused(Refused):
 
 
 class RecipientsRefused(Refused):
-    """Every forward-path was refused: no 2yz to any RCPT (RFC 5321 §4.1.1.3)."""
+    """Every forward-path was refused: no 2yz to any RCPT (RFC 5321 §4.1.1.3).
+
+    From `Receipt.raise_for_refused` it tells of some, wherever that was decided.
+    """
 
 
 class ContentRefused(Refused):

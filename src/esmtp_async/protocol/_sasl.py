@@ -98,6 +98,7 @@ class Secret:
         raise TypeError(msg)
 
 
+@runtime_checkable
 class Mechanism(Protocol):
     """What a SASL mechanism must be; anybody may write one."""
 
