@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from esmtp_async._transport import TLSInfo
+from esmtp_async.protocol._addresses import ReversePath
 from esmtp_async.protocol._exceptions import (
     ContentRefused,
     NotDelivered,
@@ -49,6 +50,9 @@ _REFUSALS: Final[dict[Stage, tuple[type[Refused], str | None]]] = {
     Stage.FINAL: (ContentRefused, None),
 }
 _LATEST: Final = list(_REFUSALS).index
+
+#: Addresses that an error names; `recipients` has them all.
+_NAMED: Final = 5
 
 
 class Receipt(NamedTuple):
@@ -135,12 +139,15 @@ class SendResult:
 
 
 def failure_of(
-    results: Results, cause: SMTPError | None, by: str = "DATA"
+    results: Results,
+    cause: SMTPError | None,
+    by: str = "DATA",
+    sender: ReversePath | None = None,
 ) -> SMTPError | None:
     """Give the error that the results amount to; None where somebody accepted.
 
     `cause` is what ended the attempt, if not a reply did; `by` the command that the
-    mail data went by.
+    mail data went by; `sender` the reverse-path.
     """
     outcomes = {result.outcome for result in results}
     if UNKNOWN in outcomes:
@@ -160,20 +167,31 @@ def failure_of(
         cause.recipients = results
         return cause
     refused = tuple(r for r in results if r.outcome is Outcome.REFUSED)
-    return _refusal(results, refused, by)
+    return _refusal(results, refused, by, sender)
 
 
-def _refusal(results: Results, refused: Results, by: str) -> NotDelivered:
+def _refusal(
+    results: Results, refused: Results, by: str, sender: ReversePath | None = None
+) -> NotDelivered:
     last = max(refused, key=lambda result: _LATEST(result.stage))
     error, command = _REFUSALS[last.stage]
     command = by if command is None else command
-    who = ", ".join(printable(result.address.encode()) for result in refused)
+    who = f"for {_named(refused)}"
+    if sender is not None and last.stage is Stage.MAIL:
+        who = f"from {printable(sender.wire)}"
     why = last.reply or "the server lacks an extension that is needed"
     return error(
-        f"the server refused {command or 'the message'} for {who}: {why}",
+        f"the server refused {command or 'the message'} {who}: {why}",
         command=command,
         stage=last.stage,
         reply=last.reply,
         recipients=results,
         temporary=any(result.temporary for result in refused),
     )
+
+
+def _named(refused: Results) -> str:
+    """Name some, and how many more there are: the whole list would be a book."""
+    some = [printable(result.address.encode()) for result in refused[:_NAMED]]
+    others = len(refused) - len(some)
+    return ", ".join(some) + (f" and {others} more" if others else "")
