@@ -49,7 +49,9 @@ class SMTPClient(Inquirer):
 
     One client is meant to be shared by a whole app. It connects when there is
     something to send, keeps connections for a while and never uses one for two
-    messages at once. `async with` closes it; without, `aclose()` must.
+    messages at once. `async with` closes it; without, `aclose()` must. It belongs to
+    the event loop that it is first used in: elsewhere, and once it is closed, it
+    raises `RuntimeError`.
 
     `server` is a host, `host:port`, `[address]:port`, or a URL: `smtp://`,
     `smtps://`, `submission://`, `submissions://`, `lmtp://`, `smtp+unix:///path`,
