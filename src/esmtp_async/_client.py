@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final, Self, Unpack
@@ -12,7 +12,7 @@ from typing import Final, Self, Unpack
 import anyio
 
 from esmtp_async import _endings
-from esmtp_async._batch import WINDOW, Batch, Source
+from esmtp_async._batch import WINDOW, Batch, Source, check_source
 from esmtp_async._deadline import until
 from esmtp_async._delivery import Delivery
 from esmtp_async._dialer import Dialer
@@ -49,7 +49,9 @@ class SMTPClient(Inquirer):
 
     One client is meant to be shared by a whole app. It connects when there is
     something to send, keeps connections for a while and never uses one for two
-    messages at once. `async with` closes it; without, `aclose()` must.
+    messages at once. `async with` closes it; without, `aclose()` must. It belongs to
+    the event loop that it is first used in: elsewhere, and once it is closed, it
+    raises `RuntimeError`.
 
     `server` is a host, `host:port`, `[address]:port`, or a URL: `smtp://`,
     `smtps://`, `submission://`, `submissions://`, `lmtp://`, `smtp+unix:///path`,
@@ -252,7 +254,7 @@ class SMTPClient(Inquirer):
                 message, sender, recipients, options, self._settings.signers
             )
         if outgoing is None:
-            raise _endings.too_late(Stage.LOCAL, timeout)
+            raise self._too_late(Stage.LOCAL, timeout)
         delivery = Delivery(outgoing, self._ways, all_or_nothing=all_or_nothing)
         if self._observe.active:
             delivery.announce(self._observe)
@@ -270,7 +272,7 @@ class SMTPClient(Inquirer):
                 delivery.chronicle.end(delivery.results(), error, error)
             raise
         if scope is not None and scope.cancelled_caught:
-            failure = _endings.too_late(delivery.stage, timeout)
+            failure = self._too_late(delivery.stage, timeout)
         results = delivery.results(failure)
         told = delivery.conclude(results, failure)
         if delivery.chronicle is not None:
@@ -279,6 +281,10 @@ class SMTPClient(Inquirer):
         if isinstance(told, Receipt):
             return told
         raise told
+
+    def _too_late(self, stage: Stage, timeout: float | None) -> SMTPError:
+        to, advice = self._settings.route, self._settings.advice(stage)
+        return _endings.too_late(stage, timeout, to, advice)
 
     def send_many(
         self,
@@ -332,7 +338,7 @@ class SMTPClient(Inquirer):
         check_type("ordered", ordered, bool)
         options = NO_OPTIONS if options is None else options
         check_type("options", options, SendOptions)
-        check_type("messages", messages, Iterable, AsyncIterable)
+        check_source(messages)
         return Batch(
             messages,
             self._pool,

@@ -33,7 +33,7 @@ from esmtp_async.protocol._parameters import Parameter, envid
 _T = TypeVar("_T")
 
 
-def _is_file(source: object) -> TypeGuard[Readable]:
+def is_file(source: object) -> TypeGuard[Readable]:
     """Tell a file by its `read`, which one of `tempfile` has by proxy only."""
     return callable(getattr(source, "read", None)) and not isinstance(
         source, AsyncIterable
@@ -204,7 +204,7 @@ async def _looked_at(message: Sendable, *, binary: bool) -> Sendable | Stored:
     """Look into what is a file."""
     if isinstance(message, Path):
         return await off_the_loop(partial(from_path, message, binary=binary))
-    if _is_file(message):
+    if is_file(message):
         return await off_the_loop(partial(from_file, message, binary=binary))
     return message
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from esmtp_async._transport import TLSInfo
+from esmtp_async.protocol._addresses import ReversePath
 from esmtp_async.protocol._exceptions import (
     ContentRefused,
     HelloRefused,
@@ -52,6 +53,9 @@ _REFUSALS: Final[dict[Stage, tuple[type[Refused], str | None]]] = {
     Stage.FINAL: (ContentRefused, None),
 }
 _LATENESS: Final = {stage: place for place, stage in enumerate(_REFUSALS)}
+
+#: Addresses that an error names; `recipients` has them all.
+_NAMED: Final = 5
 
 
 class Receipt(NamedTuple):
@@ -140,12 +144,15 @@ class SendResult:
 
 
 def failure_of(
-    results: Results, cause: SMTPError | None, by: str = "DATA"
+    results: Results,
+    cause: SMTPError | None,
+    by: str = "DATA",
+    sender: ReversePath | None = None,
 ) -> SMTPError | None:
     """Give the error that the results amount to; None where somebody accepted.
 
     `cause` is what ended the attempt, if not a reply did; `by` the command that the
-    mail data went by.
+    mail data went by; `sender` the reverse-path.
     """
     outcomes = {result.outcome for result in results}
     if UNKNOWN in outcomes:
@@ -165,7 +172,7 @@ def failure_of(
         cause.recipients = results
         return cause
     refused = tuple(r for r in results if r.outcome is Outcome.REFUSED)
-    return _refusal(results, refused, by)
+    return _refusal(results, refused, by, sender=sender)
 
 
 def _refusal(
@@ -173,6 +180,7 @@ def _refusal(
     refused: Results,
     by: str,
     *,
+    sender: ReversePath | None = None,
     kind: type[Refused] | None = None,
 ) -> NotDelivered:
     """Give the error for those who were refused, by the last thing that decided."""
@@ -180,12 +188,15 @@ def _refusal(
     was_refused = last.outcome is not NOT_SENT
     usual, verb = _REFUSALS[last.stage] if was_refused else (Refused, "")
     command = by if verb is None else verb
-    who = ", ".join(printable(result.address.encode()) for result in refused)
     if was_refused:
+        who = f"for {_named(refused)}"
+        if sender is not None and last.stage is Stage.MAIL:
+            who = f"from {printable(sender.wire)}"
         why = last.reply or "the server lacks an extension that is needed"
-        msg = f"the server refused {command or 'the message'} for {who}: {why}"
+        msg = f"the server refused {command or 'the message'} {who}: {why}"
     else:
-        msg = f"the message was not sent to {who} (stage: {last.stage.value})"
+        stage = last.stage.value
+        msg = f"the message was not sent to {_named(refused)} (stage: {stage})"
     return (kind or usual)(
         msg,
         command=command,
@@ -199,3 +210,10 @@ def _refusal(
 def _lateness(result: RecipientResult) -> int:
     """Tell how late somebody was refused; who was merely not sent to, before all."""
     return -1 if result.outcome is NOT_SENT else _LATENESS[result.stage]
+
+
+def _named(refused: Results) -> str:
+    """Name some, and how many more there are: the whole list would be a book."""
+    some = [printable(result.address.encode()) for result in refused[:_NAMED]]
+    others = len(refused) - len(some)
+    return ", ".join(some) + (f" and {others} more" if others else "")

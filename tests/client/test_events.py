@@ -543,6 +543,11 @@ async def test_what_nobody_wants_is_not_made(monkeypatch: pytest.MonkeyPatch) ->
     assert len(told) == 3
 
 
+class Slow:
+    async def __call__(self, event: Event) -> None:
+        """Take its time."""
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
@@ -550,6 +555,9 @@ async def test_what_nobody_wants_is_not_made(monkeypatch: pytest.MonkeyPatch) ->
         ("print", r"on_event\[0\] is of type str, not callable"),
         ((), "on_event is of type tuple, not callable"),
         (5, "on_event is of type int, not callable"),
+        (anyio.sleep, "on_event is a coroutine function, which nobody would await"),
+        ([print, anyio.Event().wait], r"on_event\[1\] is a coroutine function"),
+        (Slow(), "on_event is a coroutine function"),
     ],
 )
 def test_what_cannot_listen(given: object, problem: str) -> None:

@@ -25,6 +25,7 @@ from esmtp_async import (
     StageTimeout,
 )
 from esmtp_async._receipts import failure_of
+from esmtp_async.protocol import ReversePath
 
 OK = Reply(250, (b"2.0.0 Ok: queued as 4F2kd",))
 NO = Reply(550, (b"5.1.1 no",))
@@ -114,6 +115,25 @@ def test_a_refusal_tells_who_and_what() -> None:
     assert isinstance(last, ContentRefused)
     assert last.reply is NO
     assert not last.temporary
+
+
+def test_a_refusal_names_some_of_many() -> None:
+    many = tuple(REFUSED._replace(address=f"{n}@x.test") for n in range(500))
+    error = failure_of(many, None)
+    assert isinstance(error, RecipientsRefused)
+    assert str(error) == (
+        "the server refused RCPT for 0@x.test, 1@x.test, 2@x.test, 3@x.test, 4@x.test "
+        "and 495 more: 550 5.1.1 no"
+    )
+    assert error.recipients == many
+
+
+@pytest.mark.parametrize("sender", ["alice@x.test", "", "ü@x.test"])
+def test_a_refusal_of_the_sender_tells_who_that_is(sender: str) -> None:
+    error = failure_of((NOT_FROM,), None, sender=ReversePath.parse(sender))
+    assert str(error) == f"the server refused MAIL from <{sender}>: 550 5.1.1 no"
+    error = failure_of((REFUSED,), None, sender=ReversePath.parse(sender))
+    assert "from" not in str(error)
 
 
 def receipt(*results: RecipientResult, reply: Reply = OK) -> Receipt:
