@@ -13,12 +13,21 @@ from esmtp_async._batch import Addressed
 from esmtp_async._cli._journal import Journal, Line, outcome_line
 from esmtp_async._cli._letters import Letter, Letters
 from esmtp_async._cli._progress import Progress
+from esmtp_async._cli._standing import Standings
 from esmtp_async._cli._tally import Tally
 from esmtp_async._client import SMTPClient
 from esmtp_async._events import Event, MessageFinished
 from esmtp_async._receipts import Receipt
 from esmtp_async.protocol._exceptions import SMTPError
-from esmtp_async.protocol._outcomes import ACCEPTED, RecipientResult, Stage
+from esmtp_async.protocol._outcomes import (
+    ACCEPTED,
+    NOT_SENT,
+    REFUSED,
+    UNKNOWN,
+    Outcome,
+    RecipientResult,
+    Stage,
+)
 from esmtp_async.protocol._replies import printable
 
 #: Seconds for what is under way to finish, after the first interrupt.
@@ -53,18 +62,27 @@ class Mailing:
     def __init__(
         self,
         letters: Letters,
+        standings: Standings,
         tally: Tally,
         progress: Progress,
         *,
         journal: Journal | None,
         say: Callable[[Line], object],
+        elsewhere: str,
         sender: str | None,
     ) -> None:
+        """Prepare to send.
+
+        `say` is given a line about each message; `elsewhere` tells where those stand
+        that are not shown.
+        """
         self._letters = letters
+        self._standings = standings
         self._tally = tally
         self._progress = progress
         self._journal = journal
         self._say = say
+        self._elsewhere = elsewhere
         self._sender = sender
         #: Whether nothing further is to go out.
         self.stopped = False
@@ -172,12 +190,13 @@ class Mailing:
         if self._journal is not None:
             self._journal.write(line)
         self._say(line)
-        self._tally.count(recipients, found.size)
-        for result in recipients:
+        outcomes = [self._standings.follow(letter.key, each) for each in recipients]
+        self._tally.count(outcomes, found.size)
+        for result, outcome in zip(recipients, outcomes, strict=True):
+            for_now = outcome is REFUSED and result.temporary
+            self._tally.left += outcome is NOT_SENT or for_now
             if result.outcome is not ACCEPTED:
-                who = printable(result.address.encode(errors="replace"))
-                why = f": {result.reply}" if result.reply else ""
-                self._complain(f"{found}: {who}: {result.outcome.value}{why}")
+                self._complain(f"{found}: {_shortfall(result, outcome, told)}")
         if not recipients:
             self._complain(f"{found}: {told}")
         self._progress.update(self._tally)
@@ -187,7 +206,7 @@ class Mailing:
         if self._complaints <= _SHOWN:
             self._progress.say(line)
         elif self._complaints == _SHOWN + 1:
-            self._progress.say("... and so on")
+            self._progress.say(f"... and so on; {self._elsewhere}")
 
     def _forget(self, index: int) -> None:
         del self._open[index]
@@ -216,3 +235,18 @@ class Mailing:
                     "once more to end at once"
                 )
         scope.cancel()
+
+
+def _shortfall(
+    result: RecipientResult, outcome: Outcome, told: Receipt | SMTPError | str
+) -> str:
+    """Tell why somebody has no message; `outcome` is that of all attempts."""
+    who = printable(result.address.encode(errors="replace"))
+    line = f"{who}: {result.outcome.value}"
+    if result.reply is not None:
+        line += f": {result.reply}"
+    elif not isinstance(told, Receipt):
+        line += f": {told}"
+    if outcome is UNKNOWN and result.outcome is not UNKNOWN:
+        line += "; an earlier attempt may have reached it all the same"
+    return line
