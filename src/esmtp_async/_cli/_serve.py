@@ -24,6 +24,7 @@ from esmtp_async._serve._maildir import MailDirectory
 from esmtp_async.protocol._addresses import domain_or_literal
 from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.testing import DEFAULT_EXTENSIONS, ServerOptions
+from esmtp_async.testing._faults import PLACES
 
 _SERVE: Final = (
     "Run a server for tests: it takes all mail, prints a line for each message, stores "
@@ -149,7 +150,8 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
 
 def _add_trouble(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
-        "trouble", f"A STAGE is one of {', '.join(_trouble.STAGES)}."
+        "trouble",
+        f"A STAGE is one of {', '.join(PLACES)}; message is the end of the mail data.",
     )
     group.add_argument(
         "--refuse",
@@ -173,7 +175,7 @@ def _add_trouble(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="STAGE",
-        help="break the connection instead of replying; behind 'content' the message "
+        help="break the connection instead of replying; at 'message' the message "
         "is taken nevertheless",
     )
     group.add_argument(
