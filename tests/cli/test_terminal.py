@@ -12,9 +12,11 @@ import pexpect
 import pytest
 from anyio.from_thread import BlockingPortal
 
+from esmtp_async._cli import main
 from esmtp_async.testing import Rule, SMTPServer
 from tests.cli.running import COMMAND, MESSAGE, url
 from tests.cli.test_bulk import letters, once_each, told
+from tests.docs.command_line import commands
 
 SECRET = "open sesame"
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -164,6 +166,19 @@ def test_without_rich_there_is_a_plain_line(server: SMTPServer, tmp_path: Path) 
     seen = ended(terminal)
     assert terminal.exitstatus == 1, seen
     assert "29 accepted, 1 refused" in seen
+
+
+@pytest.mark.parametrize("command", ["", *commands()])
+def test_help_fits_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([*([command] if command else []), "--help"])
+    told = capsys.readouterr().out
+    # What is to be typed stays in one piece.
+    assert all(len(x) <= 50 for x in told.splitlines() if not x.startswith("  "))
+    assert "\n\nExit codes" in told
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
