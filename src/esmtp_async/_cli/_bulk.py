@@ -10,8 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-import anyio
-
 from esmtp_async._cli import _journal
 from esmtp_async._cli._commands import Commands
 from esmtp_async._cli._exits import code
@@ -22,6 +20,7 @@ from esmtp_async._cli._output import Output, complain, reason, tell
 from esmtp_async._cli._progress import shown
 from esmtp_async._cli._rehearsal import DUE, rehearse
 from esmtp_async._cli._server import Service, add_server, service
+from esmtp_async._cli._signals import run
 from esmtp_async._cli._sources import File, place, read, survey
 from esmtp_async._cli._standing import Standings
 from esmtp_async._cli._tally import Tally, counted
@@ -190,21 +189,21 @@ def _send(
             sender=options.sender,
         )
         try:
-            anyio.run(_mail, mailing, where, options)
+            run(_mail, mailing, where, options)
         except OSError as error:
             failure = error
         except KeyboardInterrupt:
-            mailing.stopped = True
+            pass  # at its beginning, or its end: the account is as it is
     if failure is not None:
         why = reason(failure)
         complain(f"the account cannot be kept, and nothing further was sent: {why}")
     if mailing.hopeless is not None:
         why = f"{type(mailing.hopeless).__name__}: {mailing.hopeless}"
         complain(f"nothing further was tried: {why}")
-    interrupted = mailing.stopped and mailing.hopeless is None
+    interrupted = not mailing.complete and (mailing.hopeless or failure) is None
     _sum_up(tally, interrupted=interrupted, kept=journal is not None)
     outcomes = {outcome for outcome, count in tally.outcomes.items() if count}
-    if mailing.stopped or failure is not None:
+    if not mailing.complete:
         outcomes.add(Outcome.NOT_SENT)
     if mailing.in_doubt:
         outcomes.add(Outcome.UNKNOWN)
@@ -250,7 +249,7 @@ def _rehearse(
     tally = Tally()
     letters = Letters(read(files), standings, tally, recipients=options.recipient)
     say = _say_for_people if _is_seen() else _say_json
-    anyio.run(rehearse, letters, tally, say, options.sender)
+    run(rehearse, letters, tally, say, options.sender)
     due = tally.messages - tally.invalid
     complain(
         f"{counted(due)} due, {tally.skipped:,} not any more, {tally.invalid:,} invalid"

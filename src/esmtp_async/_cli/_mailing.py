@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import signal
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import anyio
@@ -13,6 +14,7 @@ from esmtp_async._batch import Addressed
 from esmtp_async._cli._journal import Journal, Line, outcome_line
 from esmtp_async._cli._letters import Letter, Letters
 from esmtp_async._cli._progress import Progress
+from esmtp_async._cli._signals import heeding
 from esmtp_async._cli._standing import Standings
 from esmtp_async._cli._tally import Tally
 from esmtp_async._client import SMTPClient
@@ -44,8 +46,6 @@ _OPENING: Final = frozenset(
         *(Stage.HELLO, Stage.STARTTLS, Stage.AUTH),
     }
 )
-
-_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Stopped(Exception):
@@ -84,8 +84,9 @@ class Mailing:
         self._say = say
         self._elsewhere = elsewhere
         self._sender = sender
-        #: Whether nothing further is to go out.
-        self.stopped = False
+        self._stopped = False  # nothing further is to go out
+        #: Whether everything was tried.
+        self.complete = False
         #: Why, if no connection could be had.
         self.hopeless: SMTPError | None = None
         self._failures = 0  # in a row, to get a connection
@@ -111,22 +112,14 @@ class Mailing:
         self, client: SMTPClient, *, window: int | None, connections: int | None
     ) -> None:
         """Send everything; raises `OSError` where that cannot be written down."""
-        failure: Exception | None = None
-        try:
-            async with anyio.create_task_group() as tasks:
-                with anyio.CancelScope() as scope:
-                    tasks.start_soon(self._heed, scope)
-                    try:
-                        await self._send(client, window, connections)
-                    except _Stopped:
-                        pass
-                    except Exception as error:  # noqa: BLE001  # raised below, ungrouped
-                        failure = error
-                tasks.cancel_scope.cancel()
-        finally:
-            self._settle()
-        if failure is not None:
-            raise failure
+        with anyio.CancelScope() as scope, heeding(partial(self._interrupt, scope)):
+            try:
+                await self._send(client, window, connections)
+                self.complete = not self._stopped
+            except _Stopped:
+                pass
+            finally:
+                self._settle()
 
     async def _send(
         self, client: SMTPClient, window: int | None, connections: int | None
@@ -152,12 +145,12 @@ class Mailing:
             return
         self._failures += 1
         if not error.temporary or self._failures >= _TRIES:
-            self.stopped = True
+            self._stopped = True
             self.hopeless = error
 
     async def _entries(self) -> AsyncIterator[Addressed]:
         """Give what is due, as `send_many` takes it."""
-        while not self.stopped:
+        while not self._stopped:
             letter = await to_thread.run_sync(self._letters.following)
             if letter is None:
                 return
@@ -170,7 +163,7 @@ class Mailing:
             yield found.content, self._sender, letter.recipients
 
     def _begin(self, index: int, addresses: Sequence[str]) -> None:
-        if self.stopped:
+        if self._stopped:
             raise _Stopped
         if index not in self._begun:
             if self._journal is not None:
@@ -222,19 +215,17 @@ class Mailing:
                 self._forget(index)
             letter.found.close()
 
-    async def _heed(self, scope: anyio.CancelScope) -> None:
+    def _interrupt(self, scope: anyio.CancelScope) -> None:
         """Stop at the first interrupt, and end it all at the second."""
-        with anyio.open_signal_receiver(*_INTERRUPTS) as interrupts:
-            async for _ in interrupts:
-                if self.stopped:
-                    break
-                self.stopped = True
-                scope.deadline = anyio.current_time() + GRACE
-                self._progress.say(
-                    f"interrupted: what is under way has {GRACE:g} s to finish; "
-                    "once more to end at once"
-                )
-        scope.cancel()
+        if self._stopped:
+            scope.cancel()
+            return
+        self._stopped = True
+        asyncio.get_running_loop().call_later(GRACE, scope.cancel)
+        self._progress.say(
+            f"interrupted: what is under way has {GRACE:g} s to finish; "
+            "once more to end at once"
+        )
 
 
 def _shortfall(

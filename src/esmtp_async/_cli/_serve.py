@@ -12,14 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import anyio
-
 from esmtp_async._cli import _trouble
 from esmtp_async._cli._commands import Commands
-from esmtp_async._cli._exits import ACCEPTED
 from esmtp_async._cli._output import complain
 from esmtp_async._cli._passwords import asked_for
 from esmtp_async._cli._running import Work, work
+from esmtp_async._cli._signals import run
 from esmtp_async._serve._maildir import MailDirectory
 from esmtp_async.protocol._addresses import domain_or_literal
 from esmtp_async.protocol._exceptions import InvalidInput
@@ -209,10 +207,7 @@ def _run(options: argparse.Namespace) -> int:
             quiet=options.quiet,
             verbose=options.verbose,
         )
-        try:
-            return anyio.run(work, job)
-        except KeyboardInterrupt:  # where there is no other way to be told
-            return ACCEPTED
+        return run(work, job)
 
 
 def _server(options: argparse.Namespace) -> ServerOptions:
