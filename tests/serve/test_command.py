@@ -332,6 +332,7 @@ def test_ports_in_use_are_an_error() -> None:
         assert "--port 0 takes one that is free" in taken
         taken = fail("--http-port", str(server.http_port))
         assert f"esmtp: port {server.http_port} of 127.0.0.1 cannot be used: " in taken
+        assert "--http-port auto takes one that is free" in taken
 
 
 def test_other_machines_must_be_asked_for() -> None:
