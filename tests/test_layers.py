@@ -81,6 +81,7 @@ LAYERS: Final = """
     _conversation
     _demo
     _cli._exits _cli._output _cli._mbox _cli._mechanisms _cli._passwords
+    _cli._signals
     _cli._commands _cli._completion _cli._compose _cli._profiles
     _cli._findings _cli._server _cli._sources _cli._standing _cli._tally
     _cli._bar _cli._journal _cli._letters _cli._would

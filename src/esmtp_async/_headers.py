@@ -174,11 +174,11 @@ class Header:
                 return mailboxes[0]
             if mailboxes:
                 msg = (
-                    f"{key.title()} has {len(mailboxes)} addresses; give sender=, or "
+                    f"{key.title()} has {len(mailboxes)} addresses; give a sender, or "
                     "a Sender field with one (RFC 5322 section 3.6.2)"
                 )
                 raise InvalidInput(msg)
-        msg = "the message has no address in Sender or From; give sender="
+        msg = "the message has no address in Sender or From; give a sender"
         raise InvalidInput(msg)
 
     @property
@@ -187,7 +187,7 @@ class Header:
         keys = ("to", "cc", "bcc")
         paths = [path for key in keys for path in self._mailboxes(key)]
         if not paths:
-            msg = "the message has no address in To, Cc or Bcc; give recipients="
+            msg = "the message has no address in To, Cc or Bcc; give recipients"
             raise InvalidInput(msg)
         return paths
 
@@ -204,7 +204,7 @@ class Header:
         if self._torn:
             msg = (
                 "the header section ends in a line that is no header field, and "
-                "addresses may stand below; give sender= and recipients="
+                "addresses may stand below; give a sender and recipients"
             )
             raise InvalidInput(msg)
         for field in self._originators_and_destinations.get(key, ()):

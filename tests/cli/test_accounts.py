@@ -6,7 +6,7 @@ import argparse
 import stat
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import pytest
 from anyio.from_thread import BlockingPortal
@@ -263,6 +263,35 @@ def test_a_file_of_certificates_stands_beside_the_profile(tmp_path: Path) -> Non
     assert f"{path}: [default]: ca_file '{tmp_path / 'ca.pem'}'" in str(caught.value)
 
 
+def test_who_has_no_home_has_no_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a container a process may run as a user that nobody knows."""
+
+    def nobody(_: int) -> NoReturn:
+        raise KeyError
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "~" / ".config" / "esmtp" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(PROFILES)
+    assert told().server == "localhost"
+    path.write_text('[default]\nca_file = "~nobody at all/ca.pem"\n')
+    with pytest.raises(InvalidInput, match=r"ca\.pem' cannot be used"):
+        told("--config", str(path))
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SERVER", "USERNAME", "PASSWORD", "PROXY"):
+        monkeypatch.setenv(f"ESMTP_{name}", "")
+    it = told()
+    assert it.server == "localhost"
+    assert not it.options.keys() & {"username", "password", "proxy"}
+
+
 @pytest.mark.parametrize("mode", [stat.S_IWGRP, stat.S_IWOTH])
 def test_no_command_is_run_that_others_could_have_written(
     config: Path, mode: int
@@ -327,6 +356,8 @@ def test_no_shell_takes_part(tmp_path: Path) -> None:
         ("--password", SECRET),
         (f"--password={SECRET}",),
         ("--server", f"smtp://a:{SECRET.replace(' ', '')}@x.example"),
+        ("--server", f"a:{SECRET.replace(' ', '')}@x.example"),
+        ("--server", f"a:b://{SECRET.replace(' ', '')}@x.example"),
     ],
 )
 def test_a_password_on_the_command_line_is_refused_and_not_repeated(
@@ -335,6 +366,17 @@ def test_a_password_on_the_command_line_is_refused_and_not_repeated(
     run = esmtp("send", "--username", "alice", *arguments, "-", stdin=MESSAGE)
     assert run.returncode == 2
     assert b"others can read" in run.stderr
+    assert b"sesame" not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(f"--pass={SECRET}", "-"), ("-", "--passwd", SECRET), ("-p", SECRET, "-")],
+)
+def test_nor_is_what_might_have_been_one(arguments: tuple[str, ...]) -> None:
+    run = esmtp("send", "--username", "alice", *arguments, stdin=MESSAGE)
+    assert run.returncode == 2
+    assert b"esmtp send: error: unrecognized arguments: -" in run.stderr
     assert b"sesame" not in run.stdout + run.stderr
 
 

@@ -288,7 +288,7 @@ def test_a_dry_run_asks_no_server(server: SMTPServer, tmp_path: Path) -> None:
     assert good["recipients"] == ["r2@example.test"]
     assert good["size"] == len(letter(2)) + 4
     assert good["needs"] == ["8BITMIME"]
-    assert b"1 messages are due, 1 not, 1 never" in run.stderr
+    assert b"1 message due, 1 not any more, 1 invalid" in run.stderr
     assert log.read_bytes() == before
     assert server.connections == 1
 
@@ -317,15 +317,18 @@ def test_the_same_command_again_sends_what_is_left(
     run = esmtp(*command)
     assert (run.returncode, run.stdout) == (1, b"")
     assert b"1.eml: later@example.test: refused: 450 4.2.0 later\n" in run.stderr
+    assert b"esmtp: the same command sends what is left\n" in run.stderr
     assert got(server) == Counter(["r1@example.test", "r2@example.test"])
     run = esmtp(*command)
     assert run.returncode == 1  # for never@
     assert b"1 message in" in run.stderr
-    assert b"1 messages were left as the log has them" in run.stderr
+    assert b"as the log has it, left alone: 1 message\n" in run.stderr
     assert got(server)["later@example.test"] == 1
     assert len(server.messages) == 3
     asked = server.connections
-    assert esmtp(*command).returncode == 1
+    run = esmtp(*command)
+    assert run.returncode == 1
+    assert b"the same command" not in run.stderr
     assert server.connections == asked  # there is nothing to do
     run = esmtp(*command, "--retry-refused")
     assert run.returncode == 1
@@ -358,6 +361,56 @@ def test_what_is_unknown_is_sent_again_only_if_somebody_says_so(
     assert len(server.messages) == count + 1
     assert esmtp(*command, "--retry-unknown").returncode == 0
     assert len(server.messages) == count + 1
+
+
+@pytest.mark.parametrize("doubt", ["no reply", "killed"])
+def test_what_is_unknown_stays_so_whatever_is_said_later(
+    server: SMTPServer, tmp_path: Path, doubt: str
+) -> None:
+    """The attempt that nobody knows of may have come through."""
+    folder = letters(tmp_path / "letters", 1)
+    log = tmp_path / "log"
+    command = ("bulk", "--log", str(log), str(folder), "--server")
+    if doubt == "killed":
+        esmtp(*command, url(server))
+        text = log.read_bytes()
+        log.write_bytes(text[: text.index(b'{"time"', text.index(b"begun"))])
+        server.reset()
+    else:
+        server.rules.append(Rule("CONTENT", silent=True, close=True, times=1))
+        assert esmtp(*command, url(server)).returncode == 4
+    # Nobody is there.
+    run = esmtp(*command, "127.0.0.1:9", "--retry-unknown")
+    assert run.returncode == 4, run.stderr
+    count = len(server.messages)
+    assert esmtp(*command, url(server)).returncode == 4
+    assert len(server.messages) == count
+    # Somebody is, and says no.
+    server.rules.append(Rule("RCPT", reply="550 5.1.1 no"))
+    run = esmtp(*command, url(server), "--retry-unknown")
+    assert run.returncode == 4
+    assert (
+        b"000.eml: r0@example.test: refused: 550 5.1.1 no; an earlier attempt may have "
+        b"reached it all the same\n"
+    ) in run.stderr
+    assert b": 1 unknown\n" in run.stderr
+    # That was for good, so it takes more than a word about the doubt.
+    for again in ("--retry-unknown", "--retry-refused"):
+        asked = server.connections
+        assert esmtp(*command, url(server), again).returncode == 4
+        assert server.connections == asked
+    server.rules.clear()
+    run = esmtp(*command, url(server), "--retry-unknown", "--retry-refused")
+    assert run.returncode == 0
+    assert len(server.messages) == count + 1
+
+
+def test_there_is_nothing_to_try_again_without_a_log(tmp_path: Path) -> None:
+    folder = letters(tmp_path / "letters", 1)
+    for again in ("--retry-unknown", "--retry-refused"):
+        run = esmtp("bulk", again, str(folder))
+        assert run.returncode == 2
+        assert b"--retry-unknown go by what --log has" in run.stderr
 
 
 def test_a_message_is_known_wherever_it_lies(
@@ -420,6 +473,31 @@ def test_a_log_that_cannot_be_written_to_ends_it(
     assert b"Traceback" not in run.stderr
     assert 0 < len(server.messages) < 40
     finish(server, command[len(COMMAND) :], 40, doubts=3)
+
+
+@pytest.mark.parametrize("to", ["a full disk", "nobody"])
+def test_an_account_on_standard_output_ends_it_as_well(
+    server: SMTPServer, tmp_path: Path, to: str
+) -> None:
+    folder = letters(tmp_path / "letters", 40)
+    command = [*COMMAND, "bulk", "--server", url(server), "--connections", "1"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with Path("/dev/full").open("wb") as full, os.fdopen(writer, "wb") as pipe:
+        run = subprocess.run(
+            [*command, str(folder)],
+            stdout=full if to == "a full disk" else pipe,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=50,
+        )
+    assert run.returncode in {3, 4}
+    why = b"No space left on device" if to == "a full disk" else b"Broken pipe"
+    said = b"the account cannot be kept, and nothing further was sent: " + why + b"\n"
+    assert said in run.stderr
+    assert b"Traceback" not in run.stderr
+    assert b"Exception" not in run.stderr
+    assert 0 < len(server.messages) < 40
 
 
 def finish(

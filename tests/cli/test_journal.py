@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -12,7 +13,8 @@ import pytest
 
 from esmtp_async import InvalidInput, Outcome
 from esmtp_async._cli import _journal
-from esmtp_async._cli._standing import Standing, Standings
+from esmtp_async._cli._standing import Standings
+from esmtp_async.protocol._outcomes import RecipientResult, Stage
 
 ACCEPTED, REFUSED, NOT_SENT, UNKNOWN = Outcome
 HEADER = '{"log": "esmtp bulk", "version": 1}\n'
@@ -55,6 +57,11 @@ def standings(path: Path, *again: Outcome) -> Standings:
         ([ended("k", UNKNOWN, "a"), ended("k", NOT_SENT, "a")], UNKNOWN),
         ([ended("k", UNKNOWN, "a"), ended("k", REFUSED, "a")], UNKNOWN),
         ([ended("k", UNKNOWN, "a"), ended("k", ACCEPTED, "a")], ACCEPTED),
+        # Nor by a later run, which may not even have begun.
+        ([begun("k", "a"), HEADER, ended("k", NOT_SENT, "a")], UNKNOWN),
+        ([begun("k", "a"), HEADER, ended("k", REFUSED, "a")], UNKNOWN),
+        ([begun("k", "a"), HEADER, ended("k", ACCEPTED, "a")], ACCEPTED),
+        ([HEADER, begun("k", "a"), ended("k", NOT_SENT, "a"), HEADER], NOT_SENT),
     ],
 )
 def test_what_a_log_comes_to(
@@ -89,12 +96,35 @@ def test_who_is_tried_again(
             assert known.is_due("k", "a") is (due or bool(again.intersection(asked)))
 
 
-def test_a_refusal_for_good_counts_more_than_a_doubt() -> None:
-    standing = Standing()
-    standing.begin()
-    standing.begin()
-    standing.conclude(REFUSED, temporary=False)
-    assert standing.outcome is REFUSED
+@pytest.mark.parametrize("temporary", [True, False])
+@pytest.mark.parametrize("doubt", ["unknown", "begun", "begun by another run"])
+def test_a_refusal_does_not_dispel_a_doubt(doubt: str, *, temporary: bool) -> None:
+    """The first attempt may have come through, whatever is said of the second."""
+    for count in range(3):
+        for asked in itertools.combinations([REFUSED, UNKNOWN], count):
+            known = Standings(again=asked)
+            known.begin("k", ["a"])
+            if doubt == "unknown":
+                known.conclude("k", "a", UNKNOWN, temporary=False)
+            elif doubt == "begun":
+                known.begin("k", ["a"])
+            else:
+                known.begin_run()
+            result = RecipientResult(
+                "a", REFUSED, None, Stage.RCPT, temporary=temporary
+            )
+            assert known.follow("k", result) is UNKNOWN
+            assert known.outcome("k", "a") is UNKNOWN
+            # It takes a word for each of what stands against another attempt.
+            needed = {UNKNOWN} if temporary else {UNKNOWN, REFUSED}
+            assert known.is_due("k", "a") is (needed <= set(asked))
+
+
+def test_what_the_log_did_not_know_is_not_kept_in_memory() -> None:
+    known = Standings()
+    result = RecipientResult("a", REFUSED, None, Stage.RCPT, temporary=False)
+    assert known.follow("k", result) is REFUSED
+    assert "k" not in known
 
 
 LINES = [
@@ -151,6 +181,12 @@ def test_what_is_no_such_log_is_left_alone(tmp_path: Path, text: str) -> None:
     assert path.read_text() == text
 
 
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/zero"])
+def test_a_device_keeps_no_log(name: str) -> None:
+    with pytest.raises(InvalidInput, match="is no file that a log can be kept in"):
+        standings(Path(name))
+
+
 def test_nobody_else_may_write_to_a_log_meanwhile(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with (
@@ -191,3 +227,33 @@ def test_a_line_is_on_the_disk_when_it_is_written(
     assert [octets.count(b"\n") for octets in seen] == [2, 3]
     assert path.read_bytes() == seen[-1]
     assert standings(path).outcome("l", "\u00fc@example.test") is UNKNOWN
+
+
+def full(*_: object) -> int:
+    """Write nothing."""
+    raise OSError(errno.ENOSPC, "full")
+
+
+@pytest.mark.parametrize("failing", ["write", "fdatasync"])
+def test_of_a_line_that_cannot_be_written_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """There may be room for the next one; a part of a line would spoil it."""
+    path = tmp_path / "log"
+    steps = iter([partial_write(os.write), full])
+
+    def write(descriptor: int, octets: bytes) -> int:
+        return next(steps)(descriptor, octets)
+
+    with _journal.opened(path, Standings()) as journal:
+        if failing == "write":
+            monkeypatch.setattr(os, "write", write)
+        else:
+            monkeypatch.setattr(_journal, "_SYNC", full)
+        with pytest.raises(OSError, match="full"):
+            journal.begin("k", ["a"])
+        monkeypatch.undo()
+        journal.begin("l", ["a"])
+    known = standings(path)
+    assert known.outcome("k", "a") is NOT_SENT
+    assert known.outcome("l", "a") is UNKNOWN

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from anyio.from_thread import BlockingPortal
@@ -21,6 +22,7 @@ from esmtp_async.protocol._extensions import Extensions
 from esmtp_async.protocol._replies import Reply
 from esmtp_async.testing import Rule, SMTPServer
 from tests.cli.running import esmtp, url
+from tests.raw import script, serving
 
 PROTECTED = TLSInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", b"certificate")
 
@@ -209,6 +211,23 @@ def test_warnings(
     assert len(told) == len(warnings)
     for warning, start in zip(told, warnings, strict=True):
         assert warning.startswith(start)
+
+
+@pytest.mark.parametrize("auth", [{}, {"AUTH": "PLAIN"}])
+def test_no_warning_of_clear_text_on_a_unix_socket(
+    portal: BlockingPortal, auth: dict[str, str]
+) -> None:
+    findings = Findings("/run/lmtp", is_private=True)
+    findings.before_tls = Extensions(auth)
+    assert [*findings.warnings()] == []
+    with (
+        TemporaryDirectory() as folder,
+        portal.wrap_async_context_manager(serving(script(), path=Path(folder) / "s")),
+    ):
+        run = esmtp("probe", f"smtp+unix://{folder}/s")
+    assert run.returncode == 0, run.stderr
+    assert b"\ngreeting      220 " in run.stdout
+    assert b"clear text" not in run.stdout
 
 
 @pytest.mark.parametrize(

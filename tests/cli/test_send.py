@@ -97,8 +97,11 @@ def test_a_refusal_is_exit_code_1(server: SMTPServer) -> None:
         (("send", "--security", "none", "-"), b"invalid choice: 'none'"),
         (("send", "--server", "http://x.test", "-"), b"URL scheme 'http'"),
         (("send", "--server", "a b", "-"), b"'a b' is not a domain name"),
-        (("send", "--text", "x"), b"--from and --text are needed"),
-        (("send", "no such file"), b"no such file"),
+        (("send", "--server", "", "-"), b"server is ''"),
+        (("send", "--text", "x"), b"composed of --from and --text at least"),
+        (("send", "no such file"), b"esmtp: no such file: No such file or directory\n"),
+        (("send", "\x1b[31m"), b"esmtp: \\x1b[31m: No such file or directory\n"),
+        (("send", "--timeout", "x", "-"), b"\nesmtp send: error: argument --timeout"),
         (("send", "--recipient", "b", "-"), b"recipients[0]: 'b' is not one mailbox"),
         (("send", "--to", "c@x.test", "-"), b"--to is for a message composed here"),
         (("send", "--text", "x", "-"), b"--text is for a message composed here"),
@@ -124,9 +127,12 @@ def test_nonsense_is_exit_code_2(arguments: tuple[str, ...], said: bytes) -> Non
         (("--to", "b@"), b"To '"),  # and then what this Python makes of it
         (("--to", "b@example.test\nBcc: c@example.test"), b"To 'b@example.test\\nBcc"),
         (("--to", "=?utf-8?q?=0a?=@x.test"), b"To "),
+        (("--to", "b@@example.test"), b"To 'b@@example.test' cannot be used: "),
+        (("--to", "b"), b"To 'b' cannot be used: not every address has a domain"),
         (("--subject", "x\r\nBcc: c@example.test"), b"Subject 'x\\r\\nBcc"),
-        (("--text", b"\xff"), b"--text cannot be used: "),
-        (("--to", b"\xff@example.test"), b"is not one mailbox"),
+        (("--text", b"\xff"), b"--text cannot be used: it is not text in utf-8"),
+        (("--subject", b"\xff"), b"Subject '\\udcff' cannot be used: it is not text"),
+        (("--to", b"\xff@example.test"), b"it is not text in utf-8"),
         (("--attach", "."), b"Is a directory"),
         (("--attach", "line\nend"), b"line\\nend' cannot be used: "),
         (("--attach", b"\xff"), b"\\udcff' cannot be used: "),
@@ -220,23 +226,14 @@ def test_an_interrupt_still_tells_the_outcome(
     assert told == b"b@example.test: " + outcome + b"\n"
 
 
-def test_an_interrupt_while_the_password_is_asked_for() -> None:
-    with subprocess.Popen(
-        [
-            *(sys.executable, "-m", "esmtp_async", "send", "--username", "alice"),
-            *("--from", ALICE, "--text", "x"),
-        ],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        assert process.stderr is not None
-        told = b""
-        while not told.endswith(b"Password of alice: "):
-            told += process.stderr.read(1)
-        process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == b"esmtp: interrupted\n"
-    assert process.returncode == 3
+def test_no_password_is_read_where_it_would_be_seen() -> None:
+    composed = ("--from", ALICE, "--to", "b@example.test", "--text", "x")
+    run = esmtp("send", "--username", "alice", *composed, stdin=b"open sesame\n")
+    assert run.returncode == 2
+    assert run.stderr == (
+        b"esmtp: there is no password: ESMTP_PASSWORD is not set, there is no password "
+        b"command, and there is no terminal to ask at\n"
+    )
 
 
 @pytest.mark.parametrize(

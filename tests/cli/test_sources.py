@@ -56,7 +56,7 @@ def test_messages_are_known_by_their_content(tmp_path: Path) -> None:
     assert (first.content, fourth.content) == (MESSAGE, other)
     assert [each.offset for each in (third, fourth)] == [None, 0]
     assert fifth.offset == 49 + len(other) + 1
-    assert str(fifth) == f"{box}:{fifth.offset}"
+    assert str(fifth) == f"{box} at octet {fifth.offset}"
 
 
 def test_a_large_message_stays_in_its_file(tmp_path: Path) -> None:
@@ -84,6 +84,18 @@ def test_what_cannot_be_read_is_told_in_its_place(tmp_path: Path) -> None:
     assert (second.problem, second.content) == ("", MESSAGE)
     assert third.problem == "No such file or directory"
     assert str(third).endswith("gone\\x1b.eml")
+
+
+def test_a_link_that_leads_nowhere_is_left_out_by_nobody(tmp_path: Path) -> None:
+    (tmp_path / "1.eml").symlink_to(tmp_path / "none")
+    (tmp_path / "2.eml").symlink_to("2.eml")
+    (tmp_path / "3.eml").symlink_to(tmp_path)
+    (tmp_path / "4.eml").symlink_to(tmp_path / "letter")
+    (tmp_path / "letter").write_bytes(MESSAGE)
+    found = list(read(survey([tmp_path])))
+    assert [each.path.name for each in found] == [f"{n}.eml" for n in range(1, 5)]
+    assert [bool(each.problem) for each in found] == [True, True, True, False]
+    assert found[3].content == MESSAGE
 
 
 def test_a_message_may_come_from_a_pipe(tmp_path: Path) -> None:

@@ -14,23 +14,29 @@ import pexpect
 import pytest
 from anyio.from_thread import BlockingPortal
 
+from esmtp_async._cli import main
 from esmtp_async.testing import Rule, SMTPServer
 from tests.cli.running import COMMAND, MESSAGE, url
 from tests.cli.test_bulk import letters, once_each, told
+from tests.docs.command_line import commands
 
 SECRET = "open sesame"
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def at_terminal(
-    arguments: Sequence[str], *, program: Sequence[str] = COMMAND, **environment: str
+    arguments: Sequence[str],
+    *,
+    program: Sequence[str] = COMMAND,
+    columns: int = 100,
+    **environment: str,
 ) -> pexpect.spawn[str]:
-    """Run it at a terminal of 100 columns."""
+    """Run it at a terminal."""
     plain = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
     return pexpect.spawn(
         program[0],
         [*program[1:], *arguments],
-        dimensions=(24, 100),
+        dimensions=(24, columns),
         encoding="utf-8",
         codec_errors="replace",
         env={**plain, "TERM": "xterm-256color", **environment},
@@ -88,7 +94,10 @@ def test_an_interrupt_at_the_password() -> None:
     assert terminal.exitstatus == 3
 
 
-def test_a_bar_with_rate_and_time_to_go(server: SMTPServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", [100, 40])
+def test_a_bar_with_rate_and_time_to_go(
+    server: SMTPServer, tmp_path: Path, columns: int
+) -> None:
     folder = letters(tmp_path / "letters", 40)
     server.rules.extend(
         [
@@ -97,9 +106,13 @@ def test_a_bar_with_rate_and_time_to_go(server: SMTPServer, tmp_path: Path) -> N
         ]
     )
     terminal = at_terminal(
-        ["bulk", "--server", url(server), "--connections", "1", str(folder)]
+        ["bulk", "--server", url(server), "--connections", "1", str(folder)],
+        columns=columns,
     )
-    terminal.expect("\u2501+.* [1-9][0-9]*%.* accepted.* [0-9.]+/s .*ETA.*0:00:0")
+    terminal.expect(
+        "[1-9][0-9]* accepted, 1 refused *\r\n"  # and below it
+        ".*\u2501+.* [1-9][0-9]*%.* [0-9.]+/s .*ETA.*0:00:0"
+    )
     seen = ended(terminal)
     assert terminal.exitstatus == 1
     assert "100%" in seen
@@ -133,7 +146,7 @@ def test_what_goes_wrong_stays_above_the_bar(
     joined = seen.replace("\r\n", "")
     assert f"{path}: r0@example.test: refused: 550 5.1.1 [bold]no" in joined
     assert joined.count("refused: 550") == 20
-    assert "... and so on" in joined
+    assert "... and so on; with --log a file would have the rest" in joined
     assert "40 refused" in joined
 
 
@@ -174,7 +187,10 @@ def without(module: str) -> tuple[str, ...]:
     return (sys.executable, "-c", WITHOUT.format(module=module))
 
 
-def test_without_rich_there_is_a_plain_line(server: SMTPServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", [100, 30])
+def test_without_rich_there_is_a_plain_line(
+    server: SMTPServer, tmp_path: Path, columns: int
+) -> None:
     folder = letters(tmp_path / "letters", 30)
     server.rules.extend(
         [Rule("CONTENT", delay=0.05), Rule("RCPT", "r3@", reply="550 5.1.1 no")]
@@ -182,12 +198,29 @@ def test_without_rich_there_is_a_plain_line(server: SMTPServer, tmp_path: Path) 
     terminal = at_terminal(
         ["bulk", "--server", url(server), "--connections", "1", str(folder)],
         program=without("rich"),
+        columns=columns,
     )
     terminal.expect_exact("pip install 'esmtp-async[cli]' shows a progress bar here")
-    terminal.expect("\r *[1-9][0-9]* %  [0-9]+ accepted.*  [0-9.]+ messages/s")
+    terminal.expect("\r *[1-9][0-9]* %  [0-9.]+ messages/s  [0-9]+ acc")
     seen = ended(terminal)
+    assert all(
+        len(line) < columns for line in re.findall(r"\r( *[0-9]+ %[^\r]*)", seen)
+    )
     assert terminal.exitstatus == 1, seen
     assert "29 accepted, 1 refused" in seen
+
+
+@pytest.mark.parametrize("command", ["", *commands()])
+def test_help_fits_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([*([command] if command else []), "--help"])
+    told = capsys.readouterr().out
+    # What is to be typed stays in one piece.
+    assert all(len(x) <= 50 for x in told.splitlines() if not x.startswith("  "))
+    assert "\n\nExit codes" in told
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])

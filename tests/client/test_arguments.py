@@ -51,7 +51,7 @@ class _Nothing:
         ({"recipients": ()}, "no recipient"),
         ({"recipients": frozenset()}, "no recipient"),
         ({"recipients": ""}, "recipients[0]"),
-        ({"sender": None}, "give sender="),
+        ({"sender": None}, "give a sender"),
         ({"recipients": None}, "no address in To, Cc or Bcc"),
         ({"message": [b"x"], "sender": None}, "sender must be given"),
         ({"message": [b"x"], "recipients": None}, "recipients must be given"),
@@ -80,7 +80,7 @@ async def test_wrong_arguments_of_send(arguments: dict[str, object], told: str) 
 async def test_headers_that_name_nobody() -> None:
     for make in (EmailMessage, Message):
         empty = make()
-        assert "sender=" in await refusal(empty, sender=None)
+        assert "give a sender" in await refusal(empty, sender=None)
         empty["From"] = ALICE
         told = await refusal(empty, sender=None, recipients=None)
         assert "no address in To, Cc or Bcc" in told

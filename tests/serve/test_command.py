@@ -303,14 +303,14 @@ def test_refused_recipients() -> None:
 
 
 def test_refused_stages() -> None:
-    with serving("--refuse-at", "content=554 5.7.1 spam") as server:
+    with serving("--refuse-at", "message=554 5.7.1 spam") as server:
         with pytest.raises(smtplib.SMTPDataError, match="spam"):
             server.send(letter())
         assert server.get("/api/messages").told["total"] == 0
 
 
 @pytest.mark.parametrize(
-    ("stage", "kept", "code"), [("ehlo", 0, 3), ("rcpt", 0, 3), ("content", 1, 4)]
+    ("stage", "kept", "code"), [("hello", 0, 3), ("RCPT", 0, 3), ("message", 1, 4)]
 )
 def test_connections_that_break(stage: str, kept: int, code: int) -> None:
     with serving("--drop-at", stage) as server:
@@ -332,6 +332,7 @@ def test_ports_in_use_are_an_error() -> None:
         assert "--port 0 takes one that is free" in taken
         taken = fail("--http-port", str(server.http_port))
         assert f"esmtp: port {server.http_port} of 127.0.0.1 cannot be used: " in taken
+        assert "--http-port auto takes one that is free" in taken
 
 
 def test_other_machines_must_be_asked_for() -> None:

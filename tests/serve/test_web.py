@@ -131,7 +131,11 @@ def test_a_list_can_be_waited_for(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0x1", "limit=501", "wait=61", "wait=-1", "q=1", "limit=1&limit=2"]
+    "query",
+    [
+        *("limit=0x1", "limit=501", "limit=0", "limit=1.5", "wait=61", "wait=-1"),
+        *("q=1", "limit=1&limit=2"),
+    ],
 )
 def test_a_query_that_makes_no_sense(site: Site, query: str) -> None:
     got = site.get(f"/api/messages?{query}")

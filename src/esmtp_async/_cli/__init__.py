@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from esmtp_async._cli import _bulk, _demo, _probe, _send, _serve
-from esmtp_async._cli._commands import Commands, filled
+from esmtp_async._cli._commands import Commands, Help, parse
 from esmtp_async._cli._completion import PrintCompletion
 from esmtp_async._cli._exits import EXPLAINED, NOT_SENT, USAGE, MissingExtra
 from esmtp_async._cli._output import complain
@@ -17,7 +17,7 @@ from esmtp_async.protocol._exceptions import InvalidInput
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; give the exit code."""
     try:
-        options = parser().parse_args(arguments)
+        options = parse(parser(), arguments)
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
     except KeyboardInterrupt:
@@ -34,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
         prog="esmtp",
         usage="esmtp [options] COMMAND ...",
         description="Send mail by SMTP or LMTP, and see how it is done.",
-        epilog=filled(EXPLAINED),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EXPLAINED,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     whole.add_argument(

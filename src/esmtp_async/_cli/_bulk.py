@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
-
-import anyio
 
 from esmtp_async._cli import _journal
 from esmtp_async._cli._commands import Commands
@@ -17,19 +16,21 @@ from esmtp_async._cli._exits import code
 from esmtp_async._cli._journal import Journal, Line, as_json
 from esmtp_async._cli._letters import Letters
 from esmtp_async._cli._mailing import Mailing
-from esmtp_async._cli._output import complain, tell
+from esmtp_async._cli._output import Output, complain, reason, tell
 from esmtp_async._cli._progress import shown
 from esmtp_async._cli._rehearsal import DUE, rehearse
 from esmtp_async._cli._server import Service, add_server, service
+from esmtp_async._cli._signals import run
 from esmtp_async._cli._sources import File, place, read, survey
 from esmtp_async._cli._standing import Standings
-from esmtp_async._cli._tally import Tally
+from esmtp_async._cli._tally import Tally, counted
 from esmtp_async._client import SMTPClient
 from esmtp_async._pace import RateLimit
 from esmtp_async._settings import Pipelining
 from esmtp_async.protocol._envelope import Envelope
 from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.protocol._outcomes import Outcome
+from esmtp_async.protocol._replies import printable
 
 _DESCRIPTION: Final = (
     "Send many messages. A SOURCE is a file with a message, an mbox, a directory with "
@@ -41,6 +42,8 @@ _DESCRIPTION: Final = (
 )
 _GO_ON: Final = "the same command sends what is left"
 _NO_LOG: Final = "with --log the same command could send what is left"
+_LOOK: Final = "of those unknown somebody may have the message: look"
+_AGAIN: Final = ", before --retry-unknown sends it again"
 _EXITS: Final = (
     "Exit codes, the worst first: 4 of some messages it is unknown whether they were "
     "taken, 1 somebody was refused, 2 the command line or a message makes no sense, 3 "
@@ -110,10 +113,14 @@ def add_to(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    again = _again(options)
+    if again and options.log is None:
+        msg = "--retry-refused and --retry-unknown go by what --log has"
+        raise InvalidInput(msg)
     # What is for all is looked at once, before the first of them.
     Envelope.of(options.sender or "", options.recipient or "x@example.com")
     files = survey(_sources(options.source))
-    standings = Standings(again=_again(options))
+    standings = Standings(again=again)
     if options.dry_run:
         return _rehearse(options, files, standings)
     with ExitStack() as stack:
@@ -172,34 +179,48 @@ def _send(
 ) -> int:
     tally = Tally()
     letters = Letters(read(files), standings, tally, recipients=options.recipient)
+    say, elsewhere = _account(options)
     failure: OSError | None = None
     with shown(sum(file.size for file in files)) as progress:
         mailing = Mailing(
             letters,
+            standings,
             tally,
             progress,
             journal=journal,
-            say=_say_nothing if journal or _is_seen() else _say_json,
+            say=say,
+            elsewhere=elsewhere,
             sender=options.sender,
         )
         try:
-            anyio.run(_mail, mailing, where, options)
+            run(_mail, mailing, where, options)
         except OSError as error:
             failure = error
         except KeyboardInterrupt:
-            mailing.stopped = True
+            pass  # at its beginning, or its end: the account is as it is
     if failure is not None:
-        complain(f"the account cannot be kept, and nothing further was sent: {failure}")
+        why = reason(failure)
+        complain(f"the account cannot be kept, and nothing further was sent: {why}")
     if mailing.hopeless is not None:
         why = f"{type(mailing.hopeless).__name__}: {mailing.hopeless}"
         complain(f"nothing further was tried: {why}")
-    _sum_up(mailing, tally, kept=journal is not None)
+    interrupted = not mailing.complete and (mailing.hopeless or failure) is None
+    _sum_up(tally, interrupted=interrupted, kept=journal is not None)
     outcomes = {outcome for outcome, count in tally.outcomes.items() if count}
-    if mailing.stopped or failure is not None:
+    if not mailing.complete:
         outcomes.add(Outcome.NOT_SENT)
     if mailing.in_doubt:
         outcomes.add(Outcome.UNKNOWN)
     return code(outcomes, invalid=bool(tally.invalid))
+
+
+def _account(options: argparse.Namespace) -> tuple[Callable[[Line], object], str]:
+    """Give what is to be said of each message, and where all of it stands."""
+    if options.log is not None:
+        return _say_nothing, f"{printable(os.fsencode(options.log))} has the rest"
+    if _is_seen():
+        return _say_nothing, "with --log a file would have the rest"
+    return _put_down, "standard output has the rest"
 
 
 async def _mail(mailing: Mailing, where: Service, options: argparse.Namespace) -> None:
@@ -210,23 +231,18 @@ async def _mail(mailing: Mailing, where: Service, options: argparse.Namespace) -
         )
 
 
-def _sum_up(mailing: Mailing, tally: Tally, *, kept: bool) -> None:
-    what = "message" if tally.messages == 1 else "messages"
+def _sum_up(tally: Tally, *, interrupted: bool, kept: bool) -> None:
     complain(
-        f"{tally.messages:,} {what} in {tally.seconds:,.1f} s "
+        f"{counted(tally.messages)} in {tally.seconds:,.1f} s "
         f"({tally.rate:,.1f}/s): {tally}"
     )
     if tally.skipped:
-        complain(f"{tally.skipped:,} messages were left as the log has them")
-    if mailing.stopped or tally.outcomes[Outcome.NOT_SENT]:
-        interrupted = mailing.stopped and mailing.hopeless is None
+        complain(f"as the log has it, left alone: {counted(tally.skipped)}")
+    if interrupted or tally.left:
         start = "interrupted; " if interrupted else ""
         complain(start + (_GO_ON if kept else _NO_LOG))
     if tally.outcomes[Outcome.UNKNOWN]:
-        complain(
-            "of those unknown somebody may have the message: look, before "
-            "--retry-unknown sends it again"
-        )
+        complain(_LOOK + (_AGAIN if kept else ""))
 
 
 def _rehearse(
@@ -237,10 +253,10 @@ def _rehearse(
     tally = Tally()
     letters = Letters(read(files), standings, tally, recipients=options.recipient)
     say = _say_for_people if _is_seen() else _say_json
-    anyio.run(rehearse, letters, tally, say, options.sender)
+    run(rehearse, letters, tally, say, options.sender)
     due = tally.messages - tally.invalid
     complain(
-        f"{due:,} messages are due, {tally.skipped:,} not, {tally.invalid:,} never"
+        f"{counted(due)} due, {tally.skipped:,} not any more, {tally.invalid:,} invalid"
     )
     return code([], invalid=bool(tally.invalid))
 
@@ -251,6 +267,11 @@ def _is_seen() -> bool:
 
 def _say_json(line: Line) -> None:
     tell(as_json(line))
+
+
+def _put_down(line: Line) -> None:
+    """Say it where it is the only account; raises `OSError`."""
+    Output(sys.stdout).put(f"{as_json(line)}\n")
 
 
 def _say_nothing(_line: Line) -> None:

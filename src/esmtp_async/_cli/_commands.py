@@ -5,12 +5,22 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Sequence
-from typing import Final
 
 from esmtp_async._cli._exits import EXPLAINED
 
-#: Columns of a help text's paragraphs.
-_WIDTH: Final = 79
+
+class Help(argparse.HelpFormatter):
+    """Fills each paragraph to the width there is, but for one with lines set in."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(
+            paragraph
+            if "\n  " in paragraph
+            else textwrap.fill(
+                paragraph, width, initial_indent=indent, subsequent_indent=indent
+            )
+            for paragraph in text.split("\n\n")
+        )
 
 
 class Commands:
@@ -18,7 +28,7 @@ class Commands:
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self._parsers = parser.add_subparsers(
-            title="commands", required=True, metavar="COMMAND", prog=parser.prog
+            title="commands", required=True, metavar="COMMAND", prog="esmtp"
         )
 
     def add(
@@ -37,21 +47,27 @@ class Commands:
         shown at the end, before what the exit codes mean. What runs it is set as the
         default `run`: a function from the options to an exit code.
         """
-        end = filled(exits)
-        if examples:
-            lines = "\n".join(f"  {example}" for example in examples)
-            end = f"examples:\n{lines}\n\n{end}"
-        return self._parsers.add_parser(
+        end = ["\n  ".join(("examples:", *examples)), exits]
+        parser = self._parsers.add_parser(
             name,
             usage=f"esmtp {name} [options] {arguments}".rstrip(),
             allow_abbrev=False,  # --password is no --password-command
             help=summary,
-            description=filled(description),
-            epilog=end,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            description=description,
+            epilog="\n\n".join(end if examples else end[1:]),
+            formatter_class=Help,
         )
+        parser.set_defaults(command=parser)
+        return parser
 
 
-def filled(text: str) -> str:
-    """Break a paragraph into lines."""
-    return textwrap.fill(text, _WIDTH)
+def parse(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> argparse.Namespace:
+    """Parse all arguments; of one that is unknown the value may be a secret."""
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        names = [each.partition("=")[0] for each in unknown if each.startswith("-")]
+        command: argparse.ArgumentParser = options.command
+        command.error(f"unrecognized arguments: {' '.join(names or unknown)}")
+    return options

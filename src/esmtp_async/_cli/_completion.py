@@ -11,7 +11,7 @@ from esmtp_async._cli._output import tell
 
 _SHELLS: Final = ("bash", "zsh", "tcsh")
 # What arguments are called that files complete.
-_FILES: Final = frozenset({"FILE", "PEM", "SOURCE"})
+_FILES: Final = ("FILE", "PEM", "SOURCE")
 
 
 class PrintCompletion(argparse.Action):
@@ -38,10 +38,11 @@ class PrintCompletion(argparse.Action):
             import shtab  # noqa: PLC0415  # it needs an extra
         except ModuleNotFoundError:
             raise MissingExtra("--print-completion", "shtab", "cli") from None
+        files = dict.fromkeys(_FILES, shtab.FILE) | {"DIR": shtab.DIRECTORY}
         for action in _actions(parser):
-            if action.metavar in _FILES:
+            if action.metavar in files:
                 # Where shtab looks for what completes an argument.
-                vars(action)["complete"] = shtab.FILE
+                vars(action)["complete"] = files[action.metavar]
         tell(shtab.complete(parser, str(values)))
         parser.exit()
 
@@ -50,6 +51,9 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     """Go through all arguments, those of the commands too."""
     for action in parser._actions:  # noqa: SLF001  # as shtab itself does
         yield action
-        if isinstance(action.choices, dict):
-            for command in action.choices.values():
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for told in action._choices_actions:  # noqa: SLF001
+                command = action.choices[told.dest]
+                # Of a description zsh would show as much as fits in its line.
+                command.description = told.help
                 yield from _actions(command)

@@ -75,7 +75,10 @@ def _is_fed() -> bool:
 
 def _composed(options: argparse.Namespace) -> EmailMessage:
     if options.author is None or options.text is None:
-        msg = "without FILE, --from and --text are needed to compose a message"
+        msg = (
+            "a message is composed of --from and --text at least, if it is neither in "
+            "FILE nor, for '-', on standard input"
+        )
         raise InvalidInput(msg)
     message = EmailMessage()
     fields = {
@@ -89,8 +92,14 @@ def _composed(options: argparse.Namespace) -> EmailMessage:
         if values:
             text = ", ".join(values)
             with _composing(f"{name} {text!r}"):
+                _check_text(text)
                 message[name] = text
+                # An address that could not be read is not there any more.
+                addresses = getattr(message[name], "addresses", ())
+                if not all(address.domain for address in addresses):
+                    raise ValueError("not every address has a domain")
     with _composing("--text"):
+        _check_text(options.text)
         message.set_content(options.text)
     for path in options.attach:
         octets = path.read_bytes()
@@ -110,6 +119,15 @@ def _composing(what: str) -> Iterator[None]:
     except Exception as error:
         msg = f"{what} cannot be used: {error}"
         raise InvalidInput(msg) from error
+
+
+def _check_text(text: str) -> None:
+    """Refuse octets that were no text in the encoding of this terminal."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        raise ValueError(f"it is not text in {encoding}, as this locale is") from None
 
 
 def _media_type(name: str) -> str:

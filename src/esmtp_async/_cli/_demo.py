@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-import anyio
-
 from esmtp_async._cli._commands import Commands
 from esmtp_async._cli._exits import ACCEPTED, MissingExtra
 from esmtp_async._cli._output import Output
+from esmtp_async._cli._signals import run
 
 
 def add_to(commands: Commands) -> None:
@@ -28,7 +27,7 @@ def _run(_options: argparse.Namespace) -> int:
     try:
         from esmtp_async._demo import demo  # noqa: PLC0415  # it needs an extra
 
-        anyio.run(demo, Output(sys.stdout))
+        run(demo, Output(sys.stdout))
     except ModuleNotFoundError as error:
         raise MissingExtra("esmtp demo", str(error.name), "testing") from None
     return ACCEPTED

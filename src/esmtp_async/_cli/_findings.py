@@ -46,6 +46,8 @@ class Findings:
 
     #: Where that was.
     server: str
+    #: Whether it is a unix socket, where nobody listens in.
+    is_private: bool = False
     greeting: Reply | None = None
     #: What was offered in clear text, and under TLS.
     before_tls: Extensions | None = None
@@ -82,7 +84,7 @@ class Findings:
     def warnings(self) -> Iterator[str]:
         """Tell what whoever runs the server should look at, or who sends by it."""
         before = self.before_tls
-        if before is not None:
+        if before is not None and not self.is_private:
             in_clear = _IN_CLEAR.intersection(before.auth)
             if in_clear and (self.tls is not None or "STARTTLS" in before):
                 names = " and ".join(sorted(in_clear))

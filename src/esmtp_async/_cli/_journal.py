@@ -3,13 +3,15 @@
 Each line is a JSON object. That a message is about to go out is on the disk before it
 does, and what became of it before the next is told: whatever ends the process, the
 log does not take for unsent what may have been sent. It is read when the same command
-is given again.
+is given again, which begins with a line of its own: of what the run before it had
+begun and not ended, nobody will ever tell more.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -105,10 +107,17 @@ class Journal:
 
     def write(self, line: Line) -> None:
         """Write a line to the disk; raises `OSError`."""
-        octets = f"{as_json(line)}\n".encode("ascii")
-        while octets:
-            octets = octets[os.write(self._descriptor, octets) :]
-        _SYNC(self._descriptor)
+        octets, written = f"{as_json(line)}\n".encode("ascii"), 0
+        try:
+            while written < len(octets):
+                written += os.write(self._descriptor, octets[written:])
+            _SYNC(self._descriptor)
+        except OSError:
+            # A part of a line would spoil the next one, if that can be written.
+            with suppress(OSError):
+                length = os.fstat(self._descriptor).st_size
+                os.ftruncate(self._descriptor, length - written)
+            raise
 
 
 @contextmanager
@@ -123,8 +132,9 @@ def opened(path: Path, standings: Standings) -> Iterator[Journal]:
         journal = Journal(descriptor)
         ending = read(path, standings)
         _mend(descriptor, ending)
+        journal.write(_HEADER)
+        standings.begin_run()
         if ending.end == 0:
-            journal.write(_HEADER)
             _keep_name(path)
         yield journal
     finally:
@@ -173,6 +183,9 @@ def read(path: Path, standings: Standings) -> Ending:
     """
     end, is_open = 0, False
     with path.open("rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            msg = f"{path} is no file that a log can be kept in"
+            raise InvalidInput(msg)
         for number, octets in enumerate(file, 1):
             try:
                 _learn(octets, number, standings)
@@ -196,10 +209,11 @@ def _is_cut_off(octets: bytes, number: int) -> bool:
 def _learn(octets: bytes, number: int, standings: Standings) -> None:
     """Learn from a line; raises anything for one that is none."""
     line = json.loads(octets)
-    if number == 1:
-        if line != _HEADER:
-            raise ValueError
+    if line == _HEADER:
+        standings.begin_run()
         return
+    if number == 1:
+        raise ValueError
     key, event = line["key"], line["event"]
     if not isinstance(key, str):
         raise TypeError

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import signal
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import anyio
@@ -13,12 +14,22 @@ from esmtp_async._batch import Addressed
 from esmtp_async._cli._journal import Journal, Line, outcome_line
 from esmtp_async._cli._letters import Letter, Letters
 from esmtp_async._cli._progress import Progress
+from esmtp_async._cli._signals import heeding
+from esmtp_async._cli._standing import Standings
 from esmtp_async._cli._tally import Tally
 from esmtp_async._client import SMTPClient
 from esmtp_async._events import Event, MessageFinished
 from esmtp_async._receipts import Receipt
 from esmtp_async.protocol._exceptions import SMTPError
-from esmtp_async.protocol._outcomes import ACCEPTED, RecipientResult, Stage
+from esmtp_async.protocol._outcomes import (
+    ACCEPTED,
+    NOT_SENT,
+    REFUSED,
+    UNKNOWN,
+    Outcome,
+    RecipientResult,
+    Stage,
+)
 from esmtp_async.protocol._replies import printable
 
 #: Seconds for what is under way to finish, after the first interrupt.
@@ -36,8 +47,6 @@ _OPENING: Final = frozenset(
     }
 )
 
-_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
-
 
 class _Stopped(Exception):
     """Nothing further is to go out."""
@@ -53,21 +62,31 @@ class Mailing:
     def __init__(
         self,
         letters: Letters,
+        standings: Standings,
         tally: Tally,
         progress: Progress,
         *,
         journal: Journal | None,
         say: Callable[[Line], object],
+        elsewhere: str,
         sender: str | None,
     ) -> None:
+        """Prepare to send.
+
+        `say` is given a line about each message; `elsewhere` tells where those stand
+        that are not shown.
+        """
         self._letters = letters
+        self._standings = standings
         self._tally = tally
         self._progress = progress
         self._journal = journal
         self._say = say
+        self._elsewhere = elsewhere
         self._sender = sender
-        #: Whether nothing further is to go out.
-        self.stopped = False
+        self._stopped = False  # nothing further is to go out
+        #: Whether everything was tried.
+        self.complete = False
         #: Why, if no connection could be had.
         self.hopeless: SMTPError | None = None
         self._failures = 0  # in a row, to get a connection
@@ -93,22 +112,14 @@ class Mailing:
         self, client: SMTPClient, *, window: int | None, connections: int | None
     ) -> None:
         """Send everything; raises `OSError` where that cannot be written down."""
-        failure: Exception | None = None
-        try:
-            async with anyio.create_task_group() as tasks:
-                with anyio.CancelScope() as scope:
-                    tasks.start_soon(self._heed, scope)
-                    try:
-                        await self._send(client, window, connections)
-                    except _Stopped:
-                        pass
-                    except Exception as error:  # noqa: BLE001  # raised below, ungrouped
-                        failure = error
-                tasks.cancel_scope.cancel()
-        finally:
-            self._settle()
-        if failure is not None:
-            raise failure
+        with anyio.CancelScope() as scope, heeding(partial(self._interrupt, scope)):
+            try:
+                await self._send(client, window, connections)
+                self.complete = not self._stopped
+            except _Stopped:
+                pass
+            finally:
+                self._settle()
 
     async def _send(
         self, client: SMTPClient, window: int | None, connections: int | None
@@ -134,12 +145,12 @@ class Mailing:
             return
         self._failures += 1
         if not error.temporary or self._failures >= _TRIES:
-            self.stopped = True
+            self._stopped = True
             self.hopeless = error
 
     async def _entries(self) -> AsyncIterator[Addressed]:
         """Give what is due, as `send_many` takes it."""
-        while not self.stopped:
+        while not self._stopped:
             letter = await to_thread.run_sync(self._letters.following)
             if letter is None:
                 return
@@ -152,7 +163,7 @@ class Mailing:
             yield found.content, self._sender, letter.recipients
 
     def _begin(self, index: int, addresses: Sequence[str]) -> None:
-        if self.stopped:
+        if self._stopped:
             raise _Stopped
         if index not in self._begun:
             if self._journal is not None:
@@ -172,12 +183,13 @@ class Mailing:
         if self._journal is not None:
             self._journal.write(line)
         self._say(line)
-        self._tally.count(recipients, found.size)
-        for result in recipients:
+        outcomes = [self._standings.follow(letter.key, each) for each in recipients]
+        self._tally.count(outcomes, found.size)
+        for result, outcome in zip(recipients, outcomes, strict=True):
+            for_now = outcome is REFUSED and result.temporary
+            self._tally.left += outcome is NOT_SENT or for_now
             if result.outcome is not ACCEPTED:
-                who = printable(result.address.encode(errors="replace"))
-                why = f": {result.reply}" if result.reply else ""
-                self._complain(f"{found}: {who}: {result.outcome.value}{why}")
+                self._complain(f"{found}: {_shortfall(result, outcome, told)}")
         if not recipients:
             self._complain(f"{found}: {told}")
         self._progress.update(self._tally)
@@ -187,7 +199,7 @@ class Mailing:
         if self._complaints <= _SHOWN:
             self._progress.say(line)
         elif self._complaints == _SHOWN + 1:
-            self._progress.say("... and so on")
+            self._progress.say(f"... and so on; {self._elsewhere}")
 
     def _forget(self, index: int) -> None:
         del self._open[index]
@@ -203,16 +215,29 @@ class Mailing:
                 self._forget(index)
             letter.found.close()
 
-    async def _heed(self, scope: anyio.CancelScope) -> None:
+    def _interrupt(self, scope: anyio.CancelScope) -> None:
         """Stop at the first interrupt, and end it all at the second."""
-        with anyio.open_signal_receiver(*_INTERRUPTS) as interrupts:
-            async for _ in interrupts:
-                if self.stopped:
-                    break
-                self.stopped = True
-                scope.deadline = anyio.current_time() + GRACE
-                self._progress.say(
-                    f"interrupted: what is under way has {GRACE:g} s to finish; "
-                    "once more to end at once"
-                )
-        scope.cancel()
+        if self._stopped:
+            scope.cancel()
+            return
+        self._stopped = True
+        asyncio.get_running_loop().call_later(GRACE, scope.cancel)
+        self._progress.say(
+            f"interrupted: what is under way has {GRACE:g} s to finish; "
+            "once more to end at once"
+        )
+
+
+def _shortfall(
+    result: RecipientResult, outcome: Outcome, told: Receipt | SMTPError | str
+) -> str:
+    """Tell why somebody has no message; `outcome` is that of all attempts."""
+    who = printable(result.address.encode(errors="replace"))
+    line = f"{who}: {result.outcome.value}"
+    if result.reply is not None:
+        line += f": {result.reply}"
+    elif not isinstance(told, Receipt):
+        line += f": {told}"
+    if outcome is UNKNOWN and result.outcome is not UNKNOWN:
+        line += "; an earlier attempt may have reached it all the same"
+    return line

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TextIO
 
+from esmtp_async.protocol._replies import printable
+
 
 class Output:
     """A standard stream, which may be closed and whose reader may be gone.
@@ -18,6 +20,16 @@ class Output:
 
     def write(self, text: str) -> None:
         """Write at once what can be written, other characters as escapes."""
+        try:
+            self.put(text)
+        except BrokenPipeError:  # whoever read it wants no more
+            pass
+        except OSError as error:
+            if self._stream is not sys.stderr:
+                complain(f"standard output cannot be written to: {reason(error)}")
+
+    def put(self, text: str) -> None:
+        """Write it as `write` does; raises `OSError`, and from then on nothing."""
         stream = self._stream
         if stream is None:
             return
@@ -29,6 +41,7 @@ class Output:
         except OSError:
             # What it still holds must not fail once more at the end of Python.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            raise
 
 
 def tell(line: str) -> None:
@@ -37,5 +50,13 @@ def tell(line: str) -> None:
 
 
 def complain(problem: object) -> None:
-    """Print what is wrong."""
-    print(f"esmtp: {problem}", file=Output(sys.stderr))
+    """Print what is wrong, in one line, with nothing in it that rules a terminal."""
+    text = reason(problem) if isinstance(problem, OSError) else str(problem)
+    line = printable(text.encode("utf-8", "backslashreplace"))
+    print(f"esmtp: {line}", file=Output(sys.stderr))
+
+
+def reason(error: OSError) -> str:
+    """Tell what is wrong with which file, without numbers."""
+    what = error.strerror or str(error)
+    return what if error.filename is None else f"{error.filename}: {what}"

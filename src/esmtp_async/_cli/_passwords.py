@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import subprocess
+import warnings
 
 from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.protocol._replies import printable
@@ -48,7 +49,19 @@ def asked_for(whose: str, elsewhere: str) -> Secret:
     `elsewhere` tells where else there is none. Raises `InvalidInput`.
     """
     try:
-        return Secret(getpass.getpass(f"Password {whose}: "))
+        with warnings.catch_warnings():
+            # It would read from whatever else there is, and show what is typed.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            password = getpass.getpass(f"Password {whose}: ")
     except EOFError:
-        msg = f"there is no password: {elsewhere}, and nobody answers"
-        raise InvalidInput(msg) from None
+        problem = f"{elsewhere}, and nobody answers"
+    except getpass.GetPassWarning:
+        problem = f"{elsewhere}, and there is no terminal to ask at"
+    except UnicodeDecodeError:
+        problem = "what was typed is no text"
+    else:
+        if password:
+            return Secret(password)
+        problem = "what was typed is empty"
+    msg = f"there is no password: {problem}"
+    raise InvalidInput(msg)

@@ -6,14 +6,13 @@ import argparse
 import json
 from typing import Final
 
-import anyio
-
 from esmtp_async._cli._commands import Commands
 from esmtp_async._cli._exits import ACCEPTED, NOT_SENT, REFUSED
 from esmtp_async._cli._findings import Findings, Listener, find_out
 from esmtp_async._cli._output import complain, tell
 from esmtp_async._cli._report import as_object, as_text
 from esmtp_async._cli._server import Service, add_account, service
+from esmtp_async._cli._signals import run
 from esmtp_async._cli._would import would
 from esmtp_async._client import SMTPClient
 from esmtp_async._endpoint import Security, parse_server
@@ -71,14 +70,15 @@ def _run(options: argparse.Namespace) -> int:
     if options.pipelining is not None:
         made_with["pipelining"] = options.pipelining
     usual = resolve(where.server, where.port, made_with)
-    findings = Findings(str(usual.endpoint))
+    endpoint = usual.endpoint
+    findings = Findings(str(endpoint), is_private=endpoint.path is not None)
     made_with["on_event"] = Listener(findings)
     port = where.port
     if usual.security is Security.STARTTLS and _is_free(where, options):
         # Nothing is told that TLS would have to protect.
-        port = usual.endpoint.port
+        port = endpoint.port
         made_with["security"] = Security.OPPORTUNISTIC
-    anyio.run(_probe, where.server, port, made_with, findings)
+    run(_probe, where.server, port, made_with, findings)
     told = would(findings, usual)
     if options.json:
         tell(json.dumps(as_object(findings, told), indent=2))

@@ -63,7 +63,13 @@ class Account:
 def config_path() -> Path:
     """Give where the user's file is, if there is one (XDG Base Directory)."""
     home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(home).expanduser() / "esmtp" / "config.toml"
+    # Without a home, or relative to wherever we are, it is nobody's.
+    return Path("/") / _expanded(home) / "esmtp" / "config.toml"
+
+
+def _expanded(path: str) -> str:
+    """Put in a user's home for `~`, if he has one."""
+    return os.path.expanduser(path)  # noqa: PTH111  # which raises where he has none
 
 
 def read_profile(path: Path, name: str) -> Account | None:
@@ -103,7 +109,7 @@ def _account(table: _Table, folder: Path) -> Account:
         username=table.text("username"),
         password_command=table.words("password_command"),
         auth=auth,
-        ca_file=None if ca_file is None else folder / Path(ca_file).expanduser(),
+        ca_file=None if ca_file is None else folder / _expanded(ca_file),
         options=_options(table),
     )
     table.finish()
@@ -176,9 +182,8 @@ def _rate(table: _Table) -> RateLimit | None:
 
 def has_password(server: str) -> bool:
     """Tell whether a URL holds a password, whatever else is wrong with it."""
-    _, _, rest = server.partition("://")
-    user, at, _ = rest.rpartition("@")
-    return bool(at) and ":" in user
+    user, at, _ = server.rpartition("@")
+    return bool(at) and ":" in user.replace("://", "", 1)
 
 
 def _check_owner(path: Path) -> None:

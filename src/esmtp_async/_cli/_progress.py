@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final, Protocol, TextIO
 
 from esmtp_async._cli._output import Output
 from esmtp_async._cli._tally import Tally
@@ -38,7 +39,7 @@ def shown(total: int) -> Iterator[Progress]:
     try:
         from esmtp_async._cli._bar import bar  # noqa: PLC0415  # it needs an extra
     except ModuleNotFoundError:
-        line = _PlainLine(total)
+        line = _PlainLine(total, sys.stderr)
         line.say(f"esmtp: {_HINT}")
         try:
             yield line
@@ -63,9 +64,10 @@ class _Silent:
 class _PlainLine:
     """A line that is written over, where there is nothing better."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, stream: TextIO) -> None:
         self._total = total
-        self._output = Output(sys.stderr)
+        self._output = Output(stream)
+        self._columns = os.get_terminal_size(stream.fileno()).columns
         self._next = 0.0
         self._width = 0
 
@@ -75,7 +77,8 @@ class _PlainLine:
             return
         self._next = monotonic() + _PAUSE
         share = 100 * tally.octets // max(self._total, 1)
-        text = f"{share:3} %  {tally}  {tally.rate:,.1f} messages/s"
+        text = f"{share:3} %  {tally.rate:,.1f} messages/s  {tally}"
+        text = text[: self._columns - 1]  # what does not fit cannot be written over
         self._output.write(f"\r{text:<{self._width}}")
         self._width = len(text)
 

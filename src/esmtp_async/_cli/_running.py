@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
@@ -13,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
-from anyio.abc import TaskStatus
 
 from esmtp_async._cli._exits import ACCEPTED, NOT_SENT, MissingExtra
 from esmtp_async._cli._output import Output
+from esmtp_async._cli._signals import heeding
 from esmtp_async._serve import _web
 from esmtp_async._serve._intake import Intake
 from esmtp_async._serve._maildir import MailDirectory
@@ -92,7 +91,7 @@ class _Teller:
 
 
 async def work(job: Work) -> int:
-    """Serve until there is enough or a signal comes; give the exit code.
+    """Serve until there is enough, or an interrupt; give the exit code.
 
     Raises `InvalidInput` if a port is not to be had, `MissingExtra` if TLS needs one.
     """
@@ -105,18 +104,18 @@ async def work(job: Work) -> int:
         "ca_file": _certificate(job, server),
     }
     async with AsyncExitStack() as stack:
+        stack.enter_context(heeding(teller.enough.set))
         with _to_be_had(job.host, job.port, "--port 0 takes one that is free"):
             await stack.enter_async_context(server.listen(job.host, job.port))
         where["server"] = _url(job, server)
         if job.http_port is not None:
-            with _to_be_had(_web.ADDRESS, job.http_port, "--http-port is the page's"):
+            with _to_be_had(
+                _web.ADDRESS, job.http_port, "--http-port auto takes one that is free"
+            ):
                 port = stack.enter_context(_web.serving(job.mail, job.http_port))
             where["page"] = f"http://{_web.ADDRESS}:{port}/"
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(_hear_signals, teller.enough)
-            teller.announce(where)
-            await teller.enough.wait()
-            tasks.cancel_scope.cancel()
+        teller.announce(where)
+        await teller.enough.wait()
         if job.once is not None:
             with anyio.move_on_after(_PARTING):
                 await server.wait_closed()
@@ -170,16 +169,3 @@ def _to_be_had(host: str, port: int, advice: str) -> Iterator[None]:
         raise InvalidInput(
             f"port {port} of {host} cannot be used: {why}; {advice}"
         ) from None
-
-
-async def _hear_signals(
-    stop: anyio.Event, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-) -> None:
-    """Take Ctrl-C and SIGTERM as the word to stop."""
-    try:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            async for _ in signals:
-                stop.set()
-    except NotImplementedError:  # on Windows Ctrl-C raises KeyboardInterrupt instead
-        task_status.started()

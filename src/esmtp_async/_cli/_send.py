@@ -6,13 +6,12 @@ import argparse
 import sys
 from typing import Final
 
-import anyio
-
 from esmtp_async._cli._commands import Commands
 from esmtp_async._cli._compose import add_composing, message_of
 from esmtp_async._cli._exits import NOT_SENT, code
 from esmtp_async._cli._output import Output, complain, tell
 from esmtp_async._cli._server import Service, add_server, service
+from esmtp_async._cli._signals import run
 from esmtp_async._client import SMTPClient
 from esmtp_async._conversation import ConversationPrinter
 from esmtp_async._events import Event, MessageFinished
@@ -66,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
     where = service(options)
     where.options["on_event"] = outcome
     try:
-        anyio.run(_send, options, where, message)
+        run(_send, options, where, message)
     except KeyboardInterrupt:
         complain("interrupted")
     return NOT_SENT if outcome.code is None else outcome.code

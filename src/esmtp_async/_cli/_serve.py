@@ -12,18 +12,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import anyio
-
 from esmtp_async._cli import _trouble
 from esmtp_async._cli._commands import Commands
-from esmtp_async._cli._exits import ACCEPTED
 from esmtp_async._cli._output import complain
 from esmtp_async._cli._passwords import asked_for
 from esmtp_async._cli._running import Work, work
+from esmtp_async._cli._signals import run
 from esmtp_async._serve._maildir import MailDirectory
 from esmtp_async.protocol._addresses import domain_or_literal
 from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.testing import DEFAULT_EXTENSIONS, ServerOptions
+from esmtp_async.testing._faults import PLACES
 
 _SERVE: Final = (
     "Run a server for tests: it takes all mail, prints a line for each message, stores "
@@ -148,7 +147,10 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_trouble(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("trouble", f"STAGE: {', '.join(_trouble.STAGES)}")
+    group = parser.add_argument_group(
+        "trouble",
+        f"A STAGE is one of {', '.join(PLACES)}; message is the end of the mail data.",
+    )
     group.add_argument(
         "--refuse",
         type=_trouble.refuse,
@@ -171,7 +173,7 @@ def _add_trouble(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="STAGE",
-        help="break the connection instead of replying; behind 'content' the message "
+        help="break the connection instead of replying; at 'message' the message "
         "is taken nevertheless",
     )
     group.add_argument(
@@ -205,10 +207,7 @@ def _run(options: argparse.Namespace) -> int:
             quiet=options.quiet,
             verbose=options.verbose,
         )
-        try:
-            return anyio.run(work, job)
-        except KeyboardInterrupt:  # where there is no other way to be told
-            return ACCEPTED
+        return run(work, job)
 
 
 def _server(options: argparse.Namespace) -> ServerOptions:

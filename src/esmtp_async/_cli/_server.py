@@ -120,7 +120,9 @@ def service(options: argparse.Namespace, *, anonymous: bool = False) -> Service:
     `anonymous` leaves out who we are. Raises `InvalidInput` and `OSError`.
     """
     accounts = _applicable(_accounts(options))
-    server = _first(accounts, lambda account: account.server) or "localhost"
+    server = _first(accounts, lambda account: account.server)
+    if server is None:
+        server = "localhost"
     made_with = ClientOptions()
     for account in reversed(accounts):
         made_with.update(account.options)
@@ -199,14 +201,19 @@ def _by(proxy: str | None) -> ClientOptions:
 
 
 def _of_environment() -> Account:
-    password = os.environ.get("ESMTP_PASSWORD")
+    password = _variable("PASSWORD")
     return Account(
         where="the environment",
-        server=os.environ.get("ESMTP_SERVER"),
-        options=_by(os.environ.get("ESMTP_PROXY")),
-        username=os.environ.get("ESMTP_USERNAME"),
+        server=_variable("SERVER"),
+        options=_by(_variable("PROXY")),
+        username=_variable("USERNAME"),
         password=None if password is None else Secret(password),
     )
+
+
+def _variable(name: str) -> str | None:
+    """Give a variable of the environment, unless it is empty."""
+    return os.environ.get(f"ESMTP_{name}") or None
 
 
 def _applicable(accounts: Iterable[Account]) -> list[Account]:

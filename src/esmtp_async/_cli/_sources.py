@@ -59,7 +59,7 @@ class Found(NamedTuple):
 def place(path: str, offset: object) -> str:
     """Name a place in a file in a way that can always be printed."""
     shown = printable(os.fsencode(path))
-    return shown if offset is None else f"{shown}:{offset}"
+    return shown if offset is None else f"{shown} at octet {offset}"
 
 
 def survey(paths: Iterable[Path]) -> list[File]:
@@ -85,14 +85,24 @@ def _files(path: Path) -> list[File]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Give the files of a folder, by name; those whose name begins with a dot hide."""
+    """Give the files of a folder, by name; those whose name begins with a dot hide.
+
+    A link that leads to none is kept, for whoever made it meant a message by it.
+    """
     with os.scandir(folder) as entries:
-        files = [e for e in entries if e.is_file() and not e.name.startswith(".")]
-    return sorted(files, key=lambda entry: entry.name)
+        files = [e for e in entries if e.is_symlink() or e.is_file()]
+    return sorted(
+        (each for each in files if not each.name.startswith(".")),
+        key=lambda entry: entry.name,
+    )
 
 
 def _file(entry: os.DirEntry[str]) -> File:
-    return File(Path(entry.path), entry.stat().st_size)
+    try:
+        size = entry.stat().st_size
+    except OSError:  # it is told when its turn comes
+        size = 0
+    return File(Path(entry.path), size)
 
 
 def _is_trashed(name: str) -> bool:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from time import monotonic
 
-from esmtp_async.protocol._outcomes import Outcome, RecipientResult
+from esmtp_async.protocol._outcomes import Outcome
 
 
 class Tally:
     """What became of how many recipients, so far, and how fast."""
 
     def __init__(self) -> None:
+        #: Of each attempt and those before it together.
         self.outcomes: Counter[Outcome] = Counter()
+        #: Recipients whom the same command would try again.
+        self.left = 0
         #: Messages that were tried, whatever became of them.
         self.messages = 0
         #: Those of them that could not be sent as they are.
@@ -24,9 +27,8 @@ class Tally:
         self.octets = 0
         self._started = monotonic()
 
-    def count(self, results: Iterable[RecipientResult], octets: int) -> None:
-        """Count a message by its results; it is invalid if it has none."""
-        outcomes = [result.outcome for result in results]
+    def count(self, outcomes: Sequence[Outcome], octets: int) -> None:
+        """Count a message by what became of it; it is invalid if that is nothing."""
         self.outcomes.update(outcomes)
         self.messages += 1
         self.invalid += not outcomes
@@ -57,3 +59,8 @@ class Tally:
         if self.invalid:
             parts.append(f"{self.invalid:,} invalid")
         return ", ".join(parts) or "nothing sent"
+
+
+def counted(messages: int) -> str:
+    """Tell how many messages there are."""
+    return "1 message" if messages == 1 else f"{messages:,} messages"

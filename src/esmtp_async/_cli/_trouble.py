@@ -9,21 +9,8 @@ import re
 from typing import Final
 
 from esmtp_async.testing import Rule
-from esmtp_async.testing._faults import ANYWHERE
+from esmtp_async.testing._faults import ANYWHERE, PLACES
 
-#: What the model server calls each stage of a conversation.
-STAGES: Final = {
-    "connect": "CONNECT",
-    "ehlo": "EHLO|HELO|LHLO",
-    "starttls": "STARTTLS",
-    "auth": "AUTH|RESPONSE",
-    "mail": "MAIL",
-    "rcpt": "RCPT",
-    "data": "DATA|BDAT",
-    "content": "CONTENT|LAST",
-    "rset": "RSET",
-    "quit": "QUIT",
-}
 _NO_SUCH_MAILBOX: Final = "550 5.1.1 no such mailbox here"
 # Reply-code and text of a refusal (RFC 5321 §4.2).
 _REFUSAL: Final = re.compile(r"[45][0-9]{2} [ -~]+")
@@ -49,7 +36,7 @@ def refuse(text: str) -> Rule:
 
 
 def refuse_at(text: str) -> Rule:
-    """Read `STAGE=REPLY`."""
+    """Read `STAGE=REPLY`; a stage is what `SMTPServer.refuse(at=...)` takes."""
     stage, equals, reply = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not STAGE=REPLY")
@@ -78,11 +65,12 @@ def seconds(text: str) -> float:
 
 
 def _verbs(stage: str) -> str:
-    if stage not in STAGES:
+    verbs = PLACES.get(stage.lower())
+    if verbs is None:
         raise argparse.ArgumentTypeError(
-            f"{stage!r} is no stage; stages are {', '.join(STAGES)}"
+            f"{stage!r} is no stage; stages are {', '.join(PLACES)}"
         )
-    return STAGES[stage]
+    return verbs
 
 
 def _refusal(reply: str) -> str:

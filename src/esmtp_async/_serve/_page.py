@@ -292,6 +292,8 @@ class _Wanted(NamedTuple):
             names = ", ".join(cls._fields)
             raise Unusable(f"a query has each of {names} at most once, and no others")
         limit = _number("limit", asked, _FEW, _MOST)
+        if limit < 1 or limit % 1:
+            raise Unusable("limit is a whole number of at least 1")
         return cls(
             limit=int(limit),
             before=asked.get("before", ""),
