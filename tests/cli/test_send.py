@@ -97,7 +97,7 @@ def test_a_refusal_is_exit_code_1(server: SMTPServer) -> None:
         (("send", "--server", "http://x.test", "-"), b"URL scheme 'http'"),
         (("send", "--server", "a b", "-"), b"'a b' is not a domain name"),
         (("send", "--server", "", "-"), b"server is ''"),
-        (("send", "--text", "x"), b"composed of --from and --text at least"),
+        (("send", "--text", "x"), b"give FILE, '-' for standard input, or at least"),
         (("send", "no such file"), b"esmtp: no such file: No such file or directory\n"),
         (("send", "\x1b[31m"), b"esmtp: \\x1b[31m: No such file or directory\n"),
         (("send", "--timeout", "x", "-"), b"\nesmtp send: error: argument --timeout"),

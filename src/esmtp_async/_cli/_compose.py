@@ -58,8 +58,8 @@ def composed(options: argparse.Namespace) -> EmailMessage:
     """Make a message of the options."""
     if options.author is None or options.text is None:
         msg = (
-            "a message is composed of --from and --text at least, if it is neither in "
-            "FILE nor, for '-', on standard input"
+            "there is no message: give FILE, '-' for standard input, or at least "
+            "--from and --text"
         )
         raise InvalidInput(msg)
     message = EmailMessage()

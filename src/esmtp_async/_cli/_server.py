@@ -49,7 +49,7 @@ class Service:
     options: ClientOptions
 
 
-class _NoPassword(argparse.Action):
+class NoPassword(argparse.Action):
     """Refuses a password, and does not show it, as what is no option would be."""
 
     def __call__(
@@ -107,7 +107,7 @@ def add_account(group: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
         ),
     )
     add("--auth", choices=list(MECHANISMS), help="the mechanism to use")
-    add("--password", action=_NoPassword, help=argparse.SUPPRESS)
+    add("--password", action=NoPassword, help=argparse.SUPPRESS)
 
 
 def service(options: argparse.Namespace, *, anonymous: bool = False) -> Service:
