@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
 from esmtp_async._cli._mechanisms import MECHANISMS
+from esmtp_async._cli._output import reason
 from esmtp_async._cli._passwords import asked_for, from_command
 from esmtp_async._cli._profiles import (
     DEFAULT,
@@ -233,7 +234,8 @@ def _trusting(accounts: list[Account]) -> ssl.SSLContext | None:
             except OSError as error:
                 given = account.where is _OPTIONS
                 where = "--ca-file" if given else f"{account.where}: ca_file"
-                msg = f"{where} {str(account.ca_file)!r} cannot be used: {error}"
+                problem = f"cannot be used: {reason(error)}"
+                msg = f"{where} {str(account.ca_file)!r} {problem}"
                 raise InvalidInput(msg) from None
     return None
 
