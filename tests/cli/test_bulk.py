@@ -469,6 +469,8 @@ def test_a_log_that_cannot_be_written_to_ends_it(
         timeout=50,
     )
     assert run.returncode in {3, 4}
+    unknown = b"unknown\nesmtp: of those unknown somebody may have" in run.stderr
+    assert unknown is (run.returncode == 4)
     assert b"the account cannot be kept, and nothing further was sent" in run.stderr
     assert b"Traceback" not in run.stderr
     assert 0 < len(server.messages) < 40

@@ -11,6 +11,7 @@ from esmtp_async._cli._commands import Commands, Help, parse
 from esmtp_async._cli._completion import PrintCompletion
 from esmtp_async._cli._exits import EXPLAINED, NOT_SENT, USAGE, MissingExtra
 from esmtp_async._cli._output import complain
+from esmtp_async._cli._server import NoPassword
 from esmtp_async.protocol._exceptions import InvalidInput
 
 
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"esmtp-async {version('esmtp-async')}"
     )
     whole.add_argument("--print-completion", action=PrintCompletion)
+    whole.add_argument("--password", action=NoPassword, help=argparse.SUPPRESS)
     commands = Commands(whole)
     for command in (_demo, _send, _bulk, _probe, _serve):
         command.add_to(commands)

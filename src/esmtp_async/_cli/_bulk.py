@@ -209,8 +209,6 @@ def _send(
     outcomes = {outcome for outcome, count in tally.outcomes.items() if count}
     if not mailing.complete:
         outcomes.add(Outcome.NOT_SENT)
-    if mailing.in_doubt:
-        outcomes.add(Outcome.UNKNOWN)
     return code(outcomes, invalid=bool(tally.invalid))
 
 

@@ -76,8 +76,8 @@ def _is_fed() -> bool:
 def _composed(options: argparse.Namespace) -> EmailMessage:
     if options.author is None or options.text is None:
         msg = (
-            "a message is composed of --from and --text at least, if it is neither in "
-            "FILE nor, for '-', on standard input"
+            "there is no message: give FILE, '-' for standard input, or at least "
+            "--from and --text"
         )
         raise InvalidInput(msg)
     message = EmailMessage()

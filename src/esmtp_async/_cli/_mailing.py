@@ -90,18 +90,14 @@ class Mailing:
         #: Why, if no connection could be had.
         self.hopeless: SMTPError | None = None
         self._failures = 0  # in a row, to get a connection
-        # Those that have no outcome yet, by their numbers; which of them the log has
-        # as begun, if there is one; and what was told of them as they were given up.
+        # Those that have no outcome yet, by their numbers; for how many recipients
+        # those of them are that were begun, which the log has, if there is one; and
+        # what was told of them as they were given up.
         self._open: dict[int, Letter] = {}
-        self._begun: set[int] = set()
+        self._begun: dict[int, int] = {}
         self._ended: dict[int, tuple[RecipientResult, ...]] = {}
         self._count = 0
         self._complaints = 0
-
-    @property
-    def in_doubt(self) -> bool:
-        """Whether the log has somebody as begun of whom nothing more is known."""
-        return bool(self._begun)
 
     def hear(self, event: Event) -> None:
         """Note what becomes of messages; what `on_event` is for."""
@@ -168,7 +164,7 @@ class Mailing:
         if index not in self._begun:
             if self._journal is not None:
                 self._journal.begin(self._open[index].key, addresses)
-            self._begun.add(index)
+            self._begun[index] = len(addresses)
 
     def _conclude(
         self,
@@ -203,17 +199,21 @@ class Mailing:
 
     def _forget(self, index: int) -> None:
         del self._open[index]
-        self._begun.discard(index)
+        self._begun.pop(index, None)
         self._ended.pop(index, None)
 
     def _settle(self) -> None:
         """Write down what is known of those that were given up under way."""
-        for index, letter in list(self._open.items()):
-            results = self._ended.get(index)
-            if index in self._begun and results is not None:
-                self._conclude(letter, results, "interrupted")
-                self._forget(index)
-            letter.found.close()
+        try:
+            for index, letter in list(self._open.items()):
+                letter.found.close()
+                results = self._ended.get(index)
+                if index in self._begun and results is not None:
+                    self._conclude(letter, results, "interrupted")
+                    self._forget(index)
+        finally:
+            # The rest was begun, and by the log nobody knows more.
+            self._tally.outcomes[UNKNOWN] += sum(self._begun.values())
 
     def _interrupt(self, scope: anyio.CancelScope) -> None:
         """Stop at the first interrupt, and end it all at the second."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
 from esmtp_async._cli._mechanisms import MECHANISMS
+from esmtp_async._cli._output import reason
 from esmtp_async._cli._passwords import asked_for, from_command
 from esmtp_async._cli._profiles import (
     DEFAULT,
@@ -49,7 +50,7 @@ class Service:
     options: ClientOptions
 
 
-class _NoPassword(argparse.Action):
+class NoPassword(argparse.Action):
     """Refuses a password, and does not show it, as what is no option would be."""
 
     def __call__(
@@ -111,7 +112,7 @@ def add_account(group: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
         ),
     )
     add("--auth", choices=list(MECHANISMS), help="the mechanism to use")
-    add("--password", action=_NoPassword, help=argparse.SUPPRESS)
+    add("--password", action=NoPassword, help=argparse.SUPPRESS)
 
 
 def service(options: argparse.Namespace, *, anonymous: bool = False) -> Service:
@@ -237,7 +238,8 @@ def _trusting(accounts: list[Account]) -> ssl.SSLContext | None:
             except OSError as error:
                 given = account.where is _OPTIONS
                 where = "--ca-file" if given else f"{account.where}: ca_file"
-                msg = f"{where} {str(account.ca_file)!r} cannot be used: {error}"
+                problem = f"cannot be used: {reason(error)}"
+                msg = f"{where} {str(account.ca_file)!r} {problem}"
                 raise InvalidInput(msg) from None
     return None
 
