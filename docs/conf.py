@@ -68,7 +68,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(abc|anyio|collections|contextlib|datetime|email|enum|pathlib|re)\..*",
+        r"(anyio|collections|contextlib|datetime|email|enum|pathlib|re)\..*",
     ),
     (
         r"py:.*",
