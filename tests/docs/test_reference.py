@@ -22,6 +22,7 @@ from .reference import (
     silent_members,
     told_above,
     tree,
+    untyped_attributes,
 )
 
 FRONT, *OTHERS = DOORS
@@ -74,6 +75,15 @@ def test_of_every_public_member_something_is_said(door: str) -> None:
         f"{kind.__name__}.{name}" for kind in kinds for name in silent_members(kind)
     }
     assert silent == set(), "write a comment `#:` above it, or a docstring"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_of_every_public_attribute_the_type_is_told(door: str) -> None:
+    kinds = [shown for shown in public(door).values() if isinstance(shown, type)]
+    untyped = {
+        f"{kind.__name__}.{name}" for kind in kinds for name in untyped_attributes(kind)
+    }
+    assert untyped == set(), "write `self.name: type = ...`"
 
 
 @pytest.mark.parametrize("door", DOORS)
