@@ -68,7 +68,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(abc|anyio|collections|contextlib|datetime|django|email|enum)\..*",
+        r"(anyio|collections|contextlib|datetime|django|email|enum)\..*",
     ),
     (
         r"py:.*",

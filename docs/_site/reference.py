@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 import sys
+from abc import ABC
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from types import FunctionType
@@ -30,7 +31,7 @@ _LINE: Final = re.compile(
 )
 _NUMBER: Final = re.compile(r"= ([A-Z_]+)\b")
 _ALIAS: Final = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
-_CAPITAL: Final = re.compile(r"[A-Z](?=[a-z]* )")
+_CAPITAL: Final = re.compile(r"\A[A-Z](?=[a-z]* )")
 _COLON: Final = "\ue000"
 
 
@@ -97,6 +98,8 @@ def named(name: str) -> object:
 
 def is_public(kind: type) -> bool:
     """Tell whether a class is somebody else's, or stands in the reference."""
+    if kind is ABC:
+        return False  # says nothing to who uses a class
     ours = kind.__module__.startswith(DOORS[0])
     return not ours or any(hasattr(import_module(d), kind.__name__) for d in DOORS)
 

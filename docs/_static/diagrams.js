@@ -21,6 +21,8 @@
     const show = (large) => {
       drawing.style.width = large ? `${natural * 0.8}px` : "100%";
       place.classList.toggle("is-large", large);
+      const view = place.parentElement; // what begins in the middle is drawn there
+      view.scrollLeft = (view.scrollWidth - view.clientWidth) / 2;
     };
     show(place.clientWidth < natural * readable);
     place.tabIndex = 0;

@@ -140,6 +140,22 @@ def members(kind: type) -> Iterator[tuple[str, bool]]:
                 yield statement.name, ast.get_docstring(statement) is not None
 
 
+def untyped_attributes(kind: type) -> set[str]:
+    """Name what `__init__` gives an object of a class of ours, and tells no type of."""
+    found = [class_node(base) for base in kind.__mro__]
+    inits = [
+        statement
+        for _, node in filter(None, found)
+        for statement in node.body
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__"
+    ]
+    plain = (
+        line for init in inits for line in init.body if isinstance(line, ast.Assign)
+    )
+    names = {assigned_to_self(line) for line in plain} - {""}
+    return {name for name in names if not hasattr(kind, name)}
+
+
 def silent_members(kind: type) -> set[str]:
     """Name the public members of a class of which neither it nor a base says a word."""
     found = [member for base in kind.__mro__ for member in members(base)]

@@ -23,6 +23,7 @@ from .reference import (
     silent_members,
     told_above,
     tree,
+    untyped_attributes,
 )
 
 FRONT, *OTHERS = SHOWN
@@ -74,6 +75,14 @@ def test_of_every_public_member_something_is_said() -> None:
         f"{kind.__name__}.{name}" for kind in kinds for name in silent_members(kind)
     }
     assert silent == set(), "write a comment `#:` above it, or a docstring"
+
+
+def test_of_every_public_attribute_the_type_is_told() -> None:
+    kinds = [kind for kind in everything().values() if isinstance(kind, type)]
+    untyped = {
+        f"{kind.__name__}.{name}" for kind in kinds for name in untyped_attributes(kind)
+    }
+    assert untyped == set(), "write `self.name: type = ...`"
 
 
 def test_whatever_raises_says_so() -> None:

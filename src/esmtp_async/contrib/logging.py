@@ -93,7 +93,7 @@ class SMTPHandler(logging.Handler):
             del mailhost, credentials, options  # out of any traceback
         super().__init__()
         #: What `getSubject` gives, unless it is overridden.
-        self.subject = subject
+        self.subject: str = subject
         self._flush_timeout = flush_timeout
         self._mailer = Mailer(
             make,

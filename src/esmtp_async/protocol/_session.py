@@ -90,7 +90,7 @@ class Session:
         lenient_reply_eol: bool = False,
     ) -> None:
         #: Whether LMTP is spoken, not SMTP (RFC 2033).
-        self.lmtp = lmtp
+        self.lmtp: bool = lmtp
         #: Whether TLS protects it.
         self.tls: bool = tls
         #: What is known of the server: what it offers, whether it knows us.
