@@ -12,6 +12,7 @@ from email.message import EmailMessage
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from esmtp_async import (
@@ -62,25 +63,27 @@ class Outcome(BaseModel):
 
 
 def letter(to: str, subject: str, text: str) -> EmailMessage:
-    """Write a message; `InvalidInput` if it could not be sent."""
-    return compose(f"The Shop <{SENDER}>", to, subject, text=text)
+    """Write a message; `InvalidInput` if it could not be sent, or is not for one."""
+    message = compose(f"The Shop <{SENDER}>", to, subject, text=text)
+    if len(message["To"].addresses) != 1:
+        raise InvalidInput("in a header field there may be several")
+    return message
+
+
+@app.exception_handler(InvalidInput)
+async def no_address(_request: Request, _error: InvalidInput) -> JSONResponse:
+    """Answer for what was typed as an address, and is none."""
+    return JSONResponse({"detail": "that is no address for mail"}, 422)
 
 
 @app.post("/signup", status_code=201)
 async def sign_up(who: SignUp, mail: Mail, request: Request) -> Outcome:
     """Welcome somebody; the answer tells whether the mail is on its way."""
+    message = letter(
+        who.email, f"Welcome, {who.name}!", f"Hello {who.name},\nnice to have you.\n"
+    )
     try:
-        message = letter(
-            who.email,
-            f"Welcome, {who.name}!",
-            f"Hello {who.name},\nnice to have you.\n",
-        )
-        # In a header field there may be several; as a recipient it is one or none.
-        await mail.send(
-            message, recipients=who.email, timeout=request.app.state.patience
-        )
-    except InvalidInput as error:
-        raise HTTPException(422, "that is no address for mail") from error
+        await mail.send(message, timeout=request.app.state.patience)
     except OutcomeUnknown:
         # The server may have it: to send again could make two.
         return Outcome(mail="unknown")
