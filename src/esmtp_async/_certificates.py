@@ -1,7 +1,5 @@
 """What a server's certificate says, once it was verified."""
 
-from __future__ import annotations
-
 import ssl
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime

@@ -4,8 +4,6 @@ Events carry no secret: a command is told as `str(command)`, which leaves out
 SASL lines and mail data. Times are in seconds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """What may be asked for beside the message."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """Receipts and errors: what the caller is told of an attempt's outcome."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple

@@ -4,8 +4,6 @@ Each is made from what the caller means and has its RFC's grammar from then on; 
 the server at hand can do of it is told by `Parameter.unmet`, before MAIL is said.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a server keeps: messages, breaches of the protocol, and what was said."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
