@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from typing import Annotated
@@ -29,7 +29,7 @@ SENDER = "hello@shop.example"
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Have one client for the whole app, which keeps connections and closes them."""
     url = os.environ.get("SMTP_URL", "smtp://localhost")
     async with SMTPClient(url, timeouts=Timeouts.interactive()) as client:
