@@ -53,7 +53,7 @@ _MEANINGS: Final = {
 }
 
 _OWN: Final = (
-    "; if it is a server of yours, trust who issued it: "
+    "; if it is a server of yours, trust who issued it: --ca-file, or "
     "ssl_context=ssl.create_default_context(cafile=...)"
 )
 _OTHER_NAME: Final = "; if it should hold another name: server_hostname="

@@ -284,6 +284,13 @@ def test_who_has_no_home_has_no_configuration(
         told("--config", str(path))
 
 
+def test_a_variable_that_makes_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESMTP_SERVER", "smpt://x.example")
+    with pytest.raises(InvalidInput, match=r"^the environment: URL scheme 'smpt'"):
+        told()
+    assert told("--server", "x.example").server == "x.example"
+
+
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SERVER", "USERNAME", "PASSWORD", "PROXY"):
         monkeypatch.setenv(f"ESMTP_{name}", "")

@@ -15,6 +15,7 @@ from anyio.from_thread import BlockingPortal
 from esmtp_async._cli import main
 from esmtp_async.testing import Rule, SMTPServer
 from tests.cli.running import MESSAGE, esmtp, url
+from tests.cli.test_mbox import mbox
 
 ALICE = "alice@example.test"
 
@@ -47,6 +48,34 @@ def test_send_a_message(server: SMTPServer, tmp_path: Path, by: str) -> None:
     (stored,) = server.messages
     assert stored.content == MESSAGE
     assert server.violations == []
+
+
+def test_a_message_that_an_mbox_holds_alone(server: SMTPServer) -> None:
+    """As `git format-patch --stdout` writes one."""
+    large = MESSAGE + b">From here on.\r\n" * 40_000
+    run = esmtp("send", "--server", url(server), "-", stdin=mbox(large))
+    assert run.returncode == 0, run.stderr
+    assert server.messages[0].content == large
+    assert server.messages[0].reverse_path == "a@example.test"
+
+
+@pytest.mark.parametrize(
+    ("octets", "said"),
+    [
+        (b"From here\n\n", b"has no date as that of an mbox"),
+        (mbox(MESSAGE, MESSAGE), b"it is an mbox with 2 messages, which esmtp bulk"),
+        (mbox(MESSAGE) + b"\nFrom here on it is open.\n", b"behind a blank line"),
+    ],
+)
+def test_an_mbox_of_many_is_not_one_message(
+    server: SMTPServer, octets: bytes, said: bytes
+) -> None:
+    """The recipients of the first would get all of them."""
+    run = esmtp("send", "--server", url(server), "-", stdin=octets)
+    assert run.returncode == 2
+    assert run.stderr.startswith(b"esmtp: standard input: ")
+    assert said in run.stderr
+    assert server.messages == []
 
 
 def test_send_a_composed_message(server: SMTPServer, tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
+from io import BytesIO
 from mimetypes import guess_type
 from pathlib import Path
 from typing import Final
 
+from esmtp_async._cli import _mbox
 from esmtp_async.protocol._exceptions import InvalidInput
 
 
@@ -62,11 +64,29 @@ def message_of(options: argparse.Namespace) -> bytes | EmailMessage:
         msg = f"{composing[0]} is for a message composed here, and FILE is given"
         raise InvalidInput(msg)
     if options.file not in (None, "-"):
-        return Path(options.file).read_bytes()
+        return _only(Path(options.file).read_bytes(), options.file)
     if sys.stdin is None:
         msg = "standard input is closed"
         raise InvalidInput(msg)
-    return sys.stdin.buffer.read()
+    return _only(sys.stdin.buffer.read(), "standard input")
+
+
+def _only(octets: bytes, where: str) -> bytes:
+    """Take a message out of an mbox, such as git writes; it must be the only one."""
+    if not octets.startswith(_mbox.MAGIC):
+        return octets
+    try:
+        found = [(each.read(), each.doubt) for each in _mbox.messages(BytesIO(octets))]
+    except ValueError as error:
+        msg = f"{where}: {error}"
+        raise InvalidInput(msg) from None
+    (content, problem), *others = found
+    if others:
+        problem = f"it is an mbox with {len(found)} messages, which esmtp bulk sends"
+    if problem:
+        msg = f"{where}: {problem}"
+        raise InvalidInput(msg)
+    return content
 
 
 def _is_fed() -> bool:

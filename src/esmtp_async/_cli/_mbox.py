@@ -43,6 +43,13 @@ class Message(NamedTuple):
     #: Why it may be more than one, or only a part; empty if all is well.
     doubt: str
 
+    def read(self) -> bytes:
+        """Give the message as octets, and close its file."""
+        if isinstance(self.content, bytes):
+            return self.content
+        with self.content as file:
+            return file.read()
+
 
 def messages(file: BinaryIO) -> Iterator[Message]:
     """Read an mbox whose first line is a separator; a file it gives is to be closed.

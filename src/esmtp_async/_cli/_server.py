@@ -121,9 +121,7 @@ def service(options: argparse.Namespace, *, anonymous: bool = False) -> Service:
     `anonymous` leaves out who we are. Raises `InvalidInput` and `OSError`.
     """
     accounts = _applicable(_accounts(options))
-    server = _first(accounts, lambda account: account.server)
-    if server is None:
-        server = "localhost"
+    server = _named(accounts)
     made_with = ClientOptions()
     for account in reversed(accounts):
         made_with.update(account.options)
@@ -228,6 +226,19 @@ def _applicable(accounts: Iterable[Account]) -> list[Account]:
 
 def _first(accounts: list[Account], tell: Callable[[Account], _T | None]) -> _T | None:
     return next((told for each in accounts if (told := tell(each)) is not None), None)
+
+
+def _named(accounts: list[Account]) -> str:
+    """Give the server that is named first; raises `InvalidInput`, and says where."""
+    for account in accounts:
+        if account.server is not None:
+            try:
+                parse_server(account.server)
+            except InvalidInput as error:
+                msg = f"{account.where}: {error}"
+                raise InvalidInput(msg) from None
+            return account.server
+    return "localhost"
 
 
 def _trusting(accounts: list[Account]) -> ssl.SSLContext | None:
