@@ -7,10 +7,12 @@ import inspect
 import os
 import subprocess
 import sys
+from dataclasses import is_dataclass
 from importlib import import_module
 from importlib.metadata import version
 from operator import attrgetter
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -61,6 +63,20 @@ def test_classes_are_told_under_the_front_door() -> None:
         shown = getattr(esmtp_async, name)
         if isinstance(shown, type):
             assert shown.__module__ == "esmtp_async", name
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_the_types_of_what_a_value_has_are_there_at_runtime(door: str) -> None:
+    """They are no text but where any module knows them: `__module__` names the door."""
+    module = import_module(door)
+    values = [
+        shown
+        for name in imported_names(door)
+        if isinstance(shown := getattr(module, name), type)
+        and (is_dataclass(shown) or issubclass(shown, tuple))
+    ]
+    assert len(values) > 4
+    assert all(get_type_hints(value) for value in values)
 
 
 def test_the_third_door_shows_what_is_imported_there() -> None:

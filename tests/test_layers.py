@@ -34,7 +34,7 @@ LAYERS: Final = """
     protocol._transaction
     protocol._series
     protocol
-    _loops _logs _forks
+    _loops _logs _forks _portal
     _certificates _timeouts _events _endpoint _attempts _deadline _endings _signing
     _proxy_refusal _wire_log
     _observer

@@ -9,22 +9,26 @@
     const theme = document.body.dataset.theme;
     return theme === "dark" || (theme !== "light" && prefersDark.matches);
   };
-  // What is too wide for the page is shown whole; a click, or Enter, shows it as it is.
+  const readable = 0.7; // of its size: smaller letters nobody can read
+  // What is too wide for the page is shown whole, if it can be read then, or else as it
+  // is, to be scrolled; a click, or Enter, shows it the other way.
   const fit = (place) => {
     const drawing = place.querySelector("svg");
     const natural = drawing.viewBox.baseVal.width;
     if (natural <= place.clientWidth) {
       return;
     }
-    drawing.style.width = "100%";
-    place.classList.remove("is-large");
-    place.tabIndex = 0;
-    place.title = "Click to enlarge";
-    place.classList.add("is-wide");
-    place.onclick = () => {
-      const large = place.classList.toggle("is-large");
+    const show = (large) => {
       drawing.style.width = large ? `${natural * 0.8}px` : "100%";
+      place.classList.toggle("is-large", large);
+      const view = place.parentElement; // what begins in the middle is drawn there
+      view.scrollLeft = (view.scrollWidth - view.clientWidth) / 2;
     };
+    show(place.clientWidth < natural * readable);
+    place.tabIndex = 0;
+    place.title = "Click to enlarge, or to see it whole";
+    place.classList.add("is-wide");
+    place.onclick = () => show(!place.classList.contains("is-large"));
     place.onkeydown = (event) => event.key === "Enter" && place.onclick();
   };
   let drawn = null;
@@ -39,8 +43,11 @@
     mermaid.initialize({
       startOnLoad: false,
       theme: dark ? "dark" : "neutral",
+      themeVariables: {
+        edgeLabelBackground: getComputedStyle(document.body).backgroundColor,
+      },
       fontFamily: "inherit",
-      flowchart: { htmlLabels: true, useMaxWidth: false },
+      flowchart: { htmlLabels: true, useMaxWidth: false, wrappingWidth: 400 },
     });
     for (const [index, { place, source }] of blocks.entries()) {
       const { svg } = await mermaid.render(`diagram-${round}-${index}`, source);

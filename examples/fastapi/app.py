@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from esmtp_async import (
@@ -28,7 +29,7 @@ SENDER = "hello@shop.example"
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Have one client for the whole app, which keeps connections and closes them."""
     url = os.environ.get("SMTP_URL", "smtp://localhost")
     async with SMTPClient(url, timeouts=Timeouts.interactive()) as client:
@@ -61,26 +62,25 @@ class Outcome(BaseModel):
     mail: str
 
 
-def letter(to: str, subject: str, text: str) -> EmailMessage:
+def letter(who: SignUp, subject: str, text: str) -> EmailMessage:
     """Write a message; `InvalidInput` if it could not be sent."""
-    return compose(f"The Shop <{SENDER}>", to, subject, text=text)
+    to = [(who.name, who.email)]  # one, even if several were typed in
+    return compose(("The Shop", SENDER), to, subject, text=text)
+
+
+@app.exception_handler(InvalidInput)
+async def no_address(_request: Request, _error: InvalidInput) -> JSONResponse:
+    """Answer for what was typed as an address, and is none."""
+    return JSONResponse({"detail": "that is no address for mail"}, 422)
 
 
 @app.post("/signup", status_code=201)
 async def sign_up(who: SignUp, mail: Mail, request: Request) -> Outcome:
     """Welcome somebody; the answer tells whether the mail is on its way."""
+    text = f"Hello {who.name},\nnice to have you.\n"
+    message = letter(who, f"Welcome, {who.name}!", text)
     try:
-        message = letter(
-            who.email,
-            f"Welcome, {who.name}!",
-            f"Hello {who.name},\nnice to have you.\n",
-        )
-        # In a header field there may be several; as a recipient it is one or none.
-        await mail.send(
-            message, recipients=who.email, timeout=request.app.state.patience
-        )
-    except InvalidInput as error:
-        raise HTTPException(422, "that is no address for mail") from error
+        await mail.send(message, timeout=request.app.state.patience)
     except OutcomeUnknown:
         # The server may have it: to send again could make two.
         return Outcome(mail="unknown")
@@ -95,6 +95,6 @@ async def sign_up(who: SignUp, mail: Mail, request: Request) -> Outcome:
 @app.post("/invite", status_code=202)
 async def invite(who: SignUp, mail: Mail, background: BackgroundTasks) -> Outcome:
     """Invite somebody; nobody waits for the mail."""
-    message = letter(who.email, "Come in", f"{who.name}, the door is open.\n")
+    message = letter(who, "Come in", f"{who.name}, the door is open.\n")
     background.add_task(mail.send, message)
     return Outcome(mail="queued")

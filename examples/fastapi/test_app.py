@@ -57,6 +57,7 @@ def test_nobody_has_the_address(web: TestClient, smtp_server: ThreadedServer) ->
     assert_nothing_sent(smtp_server)
 
 
+@pytest.mark.parametrize("path", ["/signup", "/invite"])
 @pytest.mark.parametrize(
     "email",
     [
@@ -65,10 +66,10 @@ def test_nobody_has_the_address(web: TestClient, smtp_server: ThreadedServer) ->
     ],
 )
 def test_what_is_no_address_reaches_nobody(
-    web: TestClient, smtp_server: ThreadedServer, email: str
+    web: TestClient, smtp_server: ThreadedServer, email: str, path: str
 ) -> None:
     """Nor does it reach the server."""
-    assert web.post("/signup", json=BOB | {"email": email}).status_code == 422
+    assert web.post(path, json=BOB | {"email": email}).status_code == 422
     assert_nothing_sent(smtp_server)
     assert smtp_server.connections == 0
 

@@ -7,6 +7,7 @@ before, and the first that answers is taken: "Happy Eyeballs" (RFC 8305).
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from ipaddress import ip_address
 from itertools import zip_longest
@@ -42,7 +43,7 @@ async def connect_tcp(
         try:
             connected.append(await _connect(remote, local))
         except OSError as error:
-            failures.append(error)
+            failures.append(_placed(error, remote))
             failed.set()
         else:
             group.cancel_scope.cancel()
@@ -65,6 +66,16 @@ async def connect_tcp(
     for each in others:  # which answered in the same moment
         each.close()
     return taken
+
+
+def _placed(error: OSError, remote: _Address) -> OSError:
+    """Give an error the system's words and the address, which asyncio puts its own way.
+
+    Of several attempts each tells by this where it was.
+    """
+    if error.errno:
+        error.strerror = f"{os.strerror(error.errno)} ({remote.address[0]})"
+    return error
 
 
 async def _resolve(

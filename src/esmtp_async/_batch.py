@@ -14,6 +14,7 @@ from collections.abc import (
     Callable,
     Iterable,
 )
+from email.message import Message
 from enum import Enum, auto
 from types import TracebackType
 from typing import Final, Literal, Self, TypeGuard
@@ -24,14 +25,14 @@ from anyio.abc import TaskGroup
 from esmtp_async._carrier import Carrier, Carriers
 from esmtp_async._delivery import Delivery
 from esmtp_async._desk import Begin, Desk, Job
-from esmtp_async._messages import Outgoing, Recipients, Sendable, prepare
+from esmtp_async._messages import Outgoing, Recipients, Sendable, is_file, prepare
 from esmtp_async._observer import Observer
 from esmtp_async._options import NO_OPTIONS, SendOptions
 from esmtp_async._pace import Pace
 from esmtp_async._pool import Pool
 from esmtp_async._receipts import SendResult
 from esmtp_async._signing import Signers
-from esmtp_async.protocol._exceptions import InvalidInput, SMTPError
+from esmtp_async.protocol._exceptions import InvalidInput, SMTPError, check_type
 from esmtp_async.protocol._ways import EAGER, Ways
 
 #: A message with its sender and its recipients.
@@ -40,6 +41,9 @@ Addressed = tuple[Sendable, str | None, Recipients | None]
 Entry = Sendable | Addressed
 #: Where messages come from.
 Source = Iterable[Entry] | AsyncIterable[Entry]
+
+#: What is one message, though it can be gone through.
+_ONE: Final = (Message, str, bytes, bytearray, memoryview)
 
 #: Messages that may wait, or whose results may, beside those under way.
 _AHEAD: Final = 16
@@ -201,6 +205,15 @@ class Batch:
             await Carrier(self._carriers).work()
         except RuntimeError as error:  # the client was closed
             self._desk.close(error)
+
+
+def check_source(source: object) -> None:
+    """Refuse what is no source of messages, one message among it."""
+    check_type("messages", source, Iterable, AsyncIterable)
+    if isinstance(source, _ONE) or is_file(source):
+        kind = type(source).__name__
+        msg = f"messages is one message, of type {kind}: send it, or put it in a list"
+        raise InvalidInput(msg)
 
 
 def _follower(source: Source) -> Callable[[], Awaitable[Entry | Literal[_End.END]]]:

@@ -1,11 +1,11 @@
 """What a server's certificate says, once it was verified."""
 
-from __future__ import annotations
-
 import ssl
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
+
+from esmtp_async.protocol._replies import printable
 
 # Types of attributes, as they are mostly written.
 _SHORT: Final = {
@@ -19,7 +19,7 @@ _SHORT: Final = {
 
 
 class Certificate(NamedTuple):
-    """A certificate that was verified."""
+    """A certificate that was verified; control characters in its names are escaped."""
 
     #: Whose it is, for example `CN=mail.example.com, O=Example`; may be empty.
     subject: str
@@ -61,7 +61,7 @@ def _distinguished(name: object) -> str:
 def _pairs(values: object) -> Iterator[tuple[str, str]]:
     """Go through pairs of strings, as the standard library gives them."""
     for kind, value in map(_items, _items(values)):
-        yield str(kind), str(value)
+        yield str(kind), printable(str(value).encode())
 
 
 def _items(values: object) -> Iterable[object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final, Self, Unpack
@@ -12,14 +12,14 @@ from typing import Final, Self, Unpack
 import anyio
 
 from esmtp_async import _endings
-from esmtp_async._batch import WINDOW, Batch, Source
+from esmtp_async._batch import WINDOW, Batch, Source, check_source
 from esmtp_async._deadline import until
 from esmtp_async._delivery import Delivery
 from esmtp_async._dialer import Dialer
 from esmtp_async._endpoint import Security
 from esmtp_async._events import Listener, WayGivenUp
 from esmtp_async._inquiries import Inquirer, ask_for_more
-from esmtp_async._logs import LOG
+from esmtp_async._logs import warn
 from esmtp_async._messages import Outgoing, Recipients, Sendable, prepare
 from esmtp_async._observer import Observer
 from esmtp_async._options import NO_OPTIONS, SendOptions
@@ -49,12 +49,14 @@ class SMTPClient(Inquirer):
 
     One client is meant to be shared by a whole app. It connects when there is
     something to send, keeps connections for a while and never uses one for two
-    messages at once. `async with` closes it; without, `aclose()` must.
+    messages at once. `async with` closes it; without, `aclose()` must. It belongs to
+    the event loop that it is first used in: elsewhere, and once it is closed, it
+    raises `RuntimeError`.
 
     `server` is a host, `host:port`, `[address]:port`, or a URL: `smtp://`,
     `smtps://`, `submission://`, `submissions://`, `lmtp://`, `smtp+unix:///path`,
     `lmtp+unix:///path`, with user and password, and with arguments of this
-    constructor as its query.
+    constructor as its query. `ClientOptions` tells of each argument by itself.
 
     `security` is `"tls"` (from the first octet), `"starttls"` (or no mail),
     `"opportunistic"` (STARTTLS where offered) or `"plaintext"`. None means TLS
@@ -66,7 +68,7 @@ class SMTPClient(Inquirer):
     of one client resume each other's TLS sessions, where Python does not leak them.
 
     `username` and `password` authenticate by the first offered of SCRAM (the
-    strongest, and -PLUS first; it needs the extra `scram`), PLAIN and LOGIN;
+    strongest, and `-PLUS` first; it needs the extra `scram`), PLAIN and LOGIN;
     `auth` names mechanisms instead. The first offered one is used; the next
     only if the server refuses the mechanism itself (504, 534), and never a
     weaker one. Credentials go out only under TLS or over a unix socket, unless
@@ -75,18 +77,21 @@ class SMTPClient(Inquirer):
     `client_hostname` is what EHLO says: this machine's full name if it has one,
     else its address. `connect` makes the byte stream instead of a TCP
     connection from `local_address`; `proxy` is the URL of a proxy to go through, as
-    `through_proxy` has it, and no environment variable stands for it. `timeouts` are a
-    `Timeouts`, or seconds for every stage but the final reply. `max_connections` and
-    the three limits after it bound the pool; times are in seconds. A server that turns
-    further connections away gets fewer of them. `rate_limit` bounds how many messages
-    go in how much time, over the whole client. `pipelining` is `"conformant"`
-    (RFC 2920), `"off"`, or `"eager"`: small messages in one round trip where CHUNKING
-    is offered, past the letter of RFC 3030 §2. A server that breaks on one of them gets
-    its mail in the next safer way (`WayGivenUp`). `sign` signs each message, over
-    exactly the octets that are sent: a `DkimSigner`, or any `Signer`, or several.
-    `xclient` are attributes of the client that a gateway speaks for (XCLIENT).
-    `on_event` is called with every `Event`, from the task that causes it; several
-    listeners are each told of it.
+    `through_proxy` has it, and no environment variable stands for it.
+
+    `timeouts` are a `Timeouts`, or seconds for every stage but the final reply.
+    `max_connections` and the three limits after it bound the pool; times are in
+    seconds. A server that turns further connections away gets fewer of them.
+    `rate_limit` bounds how many messages go in how much time, over the whole client.
+
+    `pipelining` is `"conformant"` (RFC 2920), `"off"`, or `"eager"`: small messages in
+    one round trip where CHUNKING is offered, past the letter of RFC 3030 §2. A server
+    that breaks on one of them gets its mail in the next safer way (`WayGivenUp`).
+
+    `sign` signs each message, over exactly the octets that are sent: a `DkimSigner`, or
+    any `Signer`, or several. `xclient` are attributes of the client that a gateway
+    speaks for (XCLIENT). `on_event` is called with every `Event`, from the task that
+    causes it; several listeners are each told of it.
 
     Raises `InvalidInput` where an argument makes no sense.
     """
@@ -249,7 +254,7 @@ class SMTPClient(Inquirer):
                 message, sender, recipients, options, self._settings.signers
             )
         if outgoing is None:
-            raise _endings.too_late(Stage.LOCAL, timeout)
+            raise self._too_late(Stage.LOCAL, timeout)
         delivery = Delivery(outgoing, self._ways, all_or_nothing=all_or_nothing)
         if self._observe.active:
             delivery.announce(self._observe)
@@ -267,7 +272,7 @@ class SMTPClient(Inquirer):
                 delivery.chronicle.end(delivery.results(), error, error)
             raise
         if scope is not None and scope.cancelled_caught:
-            failure = _endings.too_late(delivery.stage, timeout)
+            failure = self._too_late(delivery.stage, timeout)
         results = delivery.results(failure)
         told = delivery.conclude(results, failure)
         if delivery.chronicle is not None:
@@ -276,6 +281,10 @@ class SMTPClient(Inquirer):
         if isinstance(told, Receipt):
             return told
         raise told
+
+    def _too_late(self, stage: Stage, timeout: float | None) -> SMTPError:
+        to, advice = self._settings.route, self._settings.advice(stage)
+        return _endings.too_late(stage, timeout, to, advice)
 
     def send_many(
         self,
@@ -329,7 +338,7 @@ class SMTPClient(Inquirer):
         check_type("ordered", ordered, bool)
         options = NO_OPTIONS if options is None else options
         check_type("options", options, SendOptions)
-        check_type("messages", messages, Iterable, AsyncIterable)
+        check_source(messages)
         return Batch(
             messages,
             self._pool,
@@ -377,7 +386,7 @@ class SMTPClient(Inquirer):
 
     def _gave_up(self, way: str) -> None:
         server = self._observe.server
-        LOG.warning("%s broke on %s: from now on it gets mail without", server, way)
+        warn("%s broke on %s: from now on it gets mail without", server, way)
         if self._observe.active:
             self._observe(WayGivenUp(server, way))
 

@@ -25,8 +25,10 @@ from esmtp_async._references import content_ids
 from esmtp_async.protocol._addresses import Mailbox
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
 
+#: A display name, and the address it is for.
+Named = tuple[str, str]
 #: One address, a list of them as a header has it, or several of these.
-Addresses = str | Address | Iterable[str | Address]
+Addresses = str | Address | Iterable[str | Address | Named]
 
 #: How values show in an error.
 _SHORT: Final = reprlib.Repr()
@@ -52,7 +54,7 @@ _URI: Final = re.compile(r"(?:(https?)://|mailto:)[!-;=?-~]+", re.IGNORECASE)
 
 
 def compose(
-    sender: str | Address,
+    sender: str | Address | Named,
     to: Addresses,
     subject: str,
     *,
@@ -69,11 +71,13 @@ def compose(
 ) -> EmailMessage:
     r"""Give a message with its parts in order, ready for `send`.
 
-    An address is `alice@example.org`, `"Alice, CEO" <alice@example.org>` or an
-    `email.headerregistry.Address`. A text may also hold several, with commas
-    between, as a header does; groups are not taken. Names of any language are
-    encoded, domains become A-labels (RFC 5891 §5), and a local part outside ASCII
-    stays as it is: such a message needs a server with SMTPUTF8 (RFC 6532).
+    An address is `alice@example.org`, `"Alice, CEO" <alice@example.org>`, an
+    `email.headerregistry.Address` or, for `sender` and in a list, the pair
+    `("Alice, CEO", "alice@example.org")`, which is one address whatever was typed in.
+    A text may also hold several, with commas between, as a header does; groups are not
+    taken. Names of any language are encoded, domains become A-labels (RFC 5891 §5), and
+    a local part outside ASCII stays as it is: such a message needs a server with
+    SMTPUTF8 (RFC 6532).
 
     Args:
         sender: One address, for From.
@@ -116,7 +120,7 @@ def compose(
             large ones in a thread, or call all of this there.
     """
     people = {
-        "From": _addresses("sender", sender),
+        "From": (_read if isinstance(sender, tuple) else _addresses)("sender", sender),
         "To": _addresses("to", to),
         "Cc": _addresses("cc", cc),
         "Bcc": _addresses("bcc", bcc),
@@ -172,6 +176,8 @@ def _addresses(argument: str, given: object) -> list[Address]:
 
 def _read(argument: str, given: object) -> list[Address]:
     """Give the addresses of a text as a header's, each fit for the envelope."""
+    if isinstance(given, tuple):
+        return [_paired(argument, *given)]
     check_type(argument, given, str, Address)
     text = checked_line(argument, str(given))
     shown = _SHORT.repr(text)
@@ -198,6 +204,23 @@ def _read(argument: str, given: object) -> list[Address]:
         )
         for each, mailbox in zip(field.addresses, mailboxes, strict=True)
     ]
+
+
+def _paired(argument: str, *given: object) -> Address:
+    """Give the address of a pair; what goes for a list elsewhere is no address here."""
+    if len(given) != 2:
+        msg = f"{argument} is a tuple of {len(given)}, not (name, address)"
+        raise InvalidInput(msg)
+    name, text = given
+    spec = checked_line(f"the address in {argument}", text)
+    try:
+        Mailbox.parse(spec)
+    except InvalidInput as error:
+        msg = f"{argument}: {error}"
+        raise InvalidInput(msg) from None
+    (address,) = _read(argument, spec)
+    named = checked_line(f"the name in {argument}", name)
+    return Address(named, address.username, address.domain)
 
 
 def _has_group(header: BaseHeader) -> bool:

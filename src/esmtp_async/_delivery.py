@@ -374,7 +374,8 @@ class Delivery:
     ) -> Receipt | SMTPError:
         """Give the receipt, or the error, that the results amount to."""
         by = self._by if self._attempt is None else self._attempt.transaction.by
-        error = failure_of(results, cause, by)
+        sender = self._outgoing.envelope.reverse_path
+        error = failure_of(results, cause, by, sender)
         if error is not None:
             return error
         self.settle()

@@ -14,7 +14,7 @@ from anyio.abc import ByteStream
 
 from esmtp_async import _transport
 from esmtp_async._connection import Connection
-from esmtp_async._endpoint import Security, advice
+from esmtp_async._endpoint import Security
 from esmtp_async._events import ConnectionFailed, ConnectionOpened, ConnectionReady
 from esmtp_async._observer import Observer
 from esmtp_async._progress import Progress
@@ -55,7 +55,6 @@ class Dialer:
         self._ways = ways
         self._observe = observe
         self._tls = ClientTLS(settings.ssl_context, settings.server_hostname)
-        self._advice = advice(settings.endpoint, settings.security)
         # None until it was looked for; empty if this machine has none.
         self._own_name = settings.client_hostname
 
@@ -115,6 +114,16 @@ class Dialer:
         progress.connection = None
         progress.reach(Stage.CONNECT)
         stream = await self._dial()
+        try:
+            return await self._ready(stream, progress, mechanisms)
+        except SMTPError as error:
+            # What is wrong with a server's settings is told with its name.
+            error.args = (f"{self._settings.route}: {error.args[0]}",)
+            raise
+
+    async def _ready(
+        self, stream: ByteStream, progress: Progress, mechanisms: tuple[Mechanism, ...]
+    ) -> Connection:
         limit = self._settings.timeouts.opening
         with anyio.move_on_after(limit):
             return await self._open(stream, progress, mechanisms)
@@ -126,7 +135,7 @@ class Dialer:
     ) -> Connection:
         settings = self._settings
         at_once = settings.security is Security.TLS
-        handshake = Handshake(self._tls, self._advice if at_once else "")
+        handshake = Handshake(self._tls, settings.advice(Stage.TLS))
         try:
             if at_once:
                 progress.reach(Stage.TLS)
@@ -213,14 +222,15 @@ class Dialer:
             raise
         except STREAM_ERRORS as error:
             raise _transport.connect_failed(endpoint, error) from error
-        msg = f"no connection to {settings.route} within {limit:g} s"
+        silence = settings.advice(Stage.CONNECT)
+        msg = f"no connection to {settings.route} within {limit:g} s{silence}"
         raise StageTimeout(msg, stage=Stage.CONNECT, temporary=True)
 
     async def _in_time(self, handshake: Handshake, stream: ByteStream) -> ByteStream:
         limit = self._settings.timeouts.limit(Stage.TLS)
         with anyio.move_on_after(limit):
             return await handshake.start(stream)
-        msg = f"no TLS with {self._settings.endpoint} within {limit:g} s{self._advice}"
+        msg = f"no TLS within {limit:g} s{self._settings.advice(Stage.TLS)}"
         raise StageTimeout(msg, stage=Stage.TLS, temporary=True)
 
     async def _hold(self, opening: Opening, connection: Connection) -> None:
@@ -233,8 +243,7 @@ class Dialer:
                 # What a server has against our certificate it says, under TLS 1.3,
                 # only behind the handshake.
                 raise self._tls.failure(cause) from cause
-            if error.stage is Stage.GREETING and connection.tls is None:
-                error.args = (f"{error}{self._advice}",)
+            error.args = (f"{error}{self._settings.advice(error.stage)}",)
             raise
 
     async def _hello_name(self, stream: ByteStream) -> str:

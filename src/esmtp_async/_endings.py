@@ -27,9 +27,11 @@ def timeout(stage: Stage, seconds: float) -> NotDelivered:
     return StageTimeout(msg, stage=stage, temporary=True)
 
 
-def too_late(stage: Stage, seconds: float | None) -> StageTimeout:
+def too_late(
+    stage: Stage, seconds: float | None, server: object, advice: str
+) -> StageTimeout:
     """Give the error for a message whose time is up."""
-    msg = f"not sent within {seconds:g} s (stage: {stage.value})"
+    msg = f"{server}: not sent within {seconds:g} s (stage: {stage.value}){advice}"
     return StageTimeout(msg, stage=stage, temporary=True)
 
 

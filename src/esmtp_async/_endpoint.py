@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from esmtp_async.protocol._addresses import domain_name
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
+from esmtp_async.protocol._outcomes import Stage
 
 
 class Security(StrEnum):
@@ -64,22 +65,40 @@ _USUAL: Final = {
 }
 
 
-def advice(endpoint: Endpoint, security: Security) -> str:
-    """Tell what to try where a server seems not to speak as `security` has it.
+# Where nobody answers (RFC 8314 §3.3: mail is submitted on 465 and 587).
+_UNREACHED: Final = {
+    25: "; many networks let nothing out to port 25: submit mail on 587 or 465"
+}
+_UNREACHED_ELSEWHERE: Final = "; nobody answers, as where a firewall stands between"
+_CROWDED: Final = "; every connection was in use: max_connections says how many"
+
+
+def advice(endpoint: Endpoint, security: Security, stage: Stage) -> str:
+    """Tell what to try where a server does not speak at a stage as was expected.
 
     It is the end of a message, and empty where there is nothing to try.
     """
+    if stage is Stage.POOL:
+        return _CROWDED
     if endpoint.path is not None:
         return ""
+    if stage is Stage.CONNECT:
+        unreached = _UNREACHED.get(endpoint.port, _UNREACHED_ELSEWHERE)
+        return "" if endpoint.is_local else unreached
     at_once = security is Security.TLS
-    usual = _USUAL.get(endpoint.port)
+    expected = Stage.TLS if at_once else Stage.GREETING
+    return _other_security(endpoint.port, at_once=at_once) if stage is expected else ""
+
+
+def _other_security(port: int, *, at_once: bool) -> str:
+    usual = _USUAL.get(port)
     if usual is None:
         if at_once:
             return "; if TLS begins with STARTTLS on this port: security='starttls'"
         return "; if this port speaks TLS from the first octet: security='tls'"
     if (usual is Security.TLS) is at_once:
         return ""
-    return f"; port {endpoint.port} is for security='{usual.value}'"
+    return f"; port {port} is for security='{usual.value}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +170,7 @@ def _host(text: str) -> str:
 
 def check_port(port: object) -> int:
     """Refuse what is no TCP port."""
+    check_type("port", port, int)
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port <= _MAX_PORT:
         msg = f"port {port!r} is not a number from 1 to {_MAX_PORT}"
         raise InvalidInput(msg)

@@ -4,8 +4,6 @@ Events carry no secret: a command is told as `str(command)`, which leaves out
 SASL lines and mail data. Times are in seconds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -111,7 +109,7 @@ class ConnectionReady(NamedTuple):
     #: The SASL mechanism that we authenticated by, for example `SCRAM-SHA-256`; None:
     #: we did not.
     mechanism: str | None
-    #: From the first packet, or the look for an address, until now.
+    #: Seconds from the first packet, or the look for an address, until now.
     duration: float
 
 
@@ -122,7 +120,7 @@ class ConnectionFailed(NamedTuple):
     server: str
     #: What it failed of.
     error: BaseException
-    #: How long it took to fail.
+    #: Seconds until it failed.
     duration: float
     #: The connection, if one stood (`ConnectionOpened`); it is closed.
     connection: int | None
@@ -135,7 +133,7 @@ class ConnectionAcquired(NamedTuple):
 
     #: As in `ConnectionOpened`.
     connection: int
-    #: How long it was waited for; to open it is part of that.
+    #: Seconds that it was waited for; to open it is part of that.
     waited: float
     #: Whether it was opened for somebody before.
     reused: bool
@@ -183,7 +181,7 @@ class MessageFinished(NamedTuple):
     #: Octets of the mail data in the last one, as SIZE counts them (RFC 1870 §5); of a
     #: stream those that were read. None: there was no transaction.
     size: int | None = None
-    #: Since `MessageStarted`.
+    #: Seconds since `MessageStarted`.
     duration: float = 0.0
     #: Which one of `send_many`'s, as `SendResult.index` has it; None for `send`.
     batch_index: int | None = None

@@ -127,7 +127,7 @@ class Gssapi:
         self, username: str | None = None, password: str | Secret | None = None
     ) -> None:
         #: Whose ticket it is; None for that of the process.
-        self.username = username
+        self.username: str | None = username
         self._password = (
             password
             if password is None or isinstance(password, Secret)

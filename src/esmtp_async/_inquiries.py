@@ -54,7 +54,8 @@ class Inquirer:
     async def probe(self) -> ServerInfo:
         """Connect, authenticate if so configured, and tell what the server offers.
 
-        Raises the errors of `send` that belong to connecting.
+        Raises a `NotDelivered` if no session comes about, or it ends: `ConnectFailed`,
+        `TLSFailed`, `GreetingRefused`, `AuthenticationFailed` and the like.
         """
         pooled = await self._pool.acquire(Progress())
         connection = pooled.connection
@@ -70,26 +71,40 @@ class Inquirer:
             await self._pool.release(pooled)
 
     async def noop(self) -> Reply:
-        """Say NOOP; give the reply, whatever it says (RFC 5321 §4.1.1.9)."""
+        """Say NOOP; give the reply, whatever it says (RFC 5321 §4.1.1.9).
+
+        Raises as `probe` does.
+        """
         return await self._inquire(Noop())
 
     async def verify(self, address: str) -> Reply:
-        """Say VRFY; give the reply, whatever it says (RFC 5321 §4.1.1.6)."""
+        """Say VRFY; give the reply, whatever it says (RFC 5321 §4.1.1.6).
+
+        Raises as `probe` does; `InvalidInput` for what cannot be asked, `NotSupported`
+        for text outside ASCII where SMTPUTF8 is not offered.
+        """
         return await self._inquire(Vrfy(address))
 
     async def help(self, topic: str = "") -> Reply:
-        """Say HELP; give the reply, whatever it says (RFC 5321 §4.1.1.8)."""
+        """Say HELP; give the reply, whatever it says (RFC 5321 §4.1.1.8).
+
+        Raises as `verify` does.
+        """
         return await self._inquire(Help(topic))
 
     async def etrn(self, node: str) -> Reply:
         """Ask for the mail that waits for a host; give the reply (RFC 1985).
 
-        `node` is its name, `@domain` for all below a domain, or `#queue`.
+        `node` is its name, `@domain` for all below a domain, or `#queue`. Raises as
+        `verify` does.
         """
         return await self._inquire(Etrn(node))
 
     async def expand(self, name: str) -> Reply:
-        """Say EXPN; give the reply, whatever it says (RFC 5321 §4.1.1.7)."""
+        """Say EXPN; give the reply, whatever it says (RFC 5321 §4.1.1.7).
+
+        Raises as `verify` does.
+        """
         return await self._inquire(Expn(name))
 
     async def _inquire(self, command: Command) -> Reply:

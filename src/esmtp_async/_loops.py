@@ -25,12 +25,6 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
     return loop if asyncio.current_task() is not None else None
 
 
-def clock() -> float:
-    """Give the time of the event loop, in seconds."""
-    loop = running_loop()
-    return anyio.current_time() if loop is None else loop.time()
-
-
 def wake(waiting: asyncio.Future[None] | None) -> None:
     """End the waiting for a future, if anybody waits."""
     if waiting is not None and not waiting.done():

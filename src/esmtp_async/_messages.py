@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 
 from esmtp_async._files import Readable, Stored, from_file, from_path, off_the_loop
 from esmtp_async._headers import Header, message_id
-from esmtp_async._logs import LOG
+from esmtp_async._logs import blame
 from esmtp_async._mime import Body, Flattened, weight
 from esmtp_async._options import NO_OPTIONS, SendOptions
 from esmtp_async._signing import Signers, with_signatures
@@ -33,7 +33,7 @@ from esmtp_async.protocol._parameters import Parameter, envid
 _T = TypeVar("_T")
 
 
-def _is_file(source: object) -> TypeGuard[Readable]:
+def is_file(source: object) -> TypeGuard[Readable]:
     """Tell a file by its `read`, which one of `tempfile` has by proxy only."""
     return callable(getattr(source, "read", None)) and not isinstance(
         source, AsyncIterable
@@ -118,8 +118,8 @@ class Outgoing:
         if self._generator is not None:
             try:
                 await self._generator.aclose()
-            except Exception:  # noqa: BLE001  # the caller's own, of any kind
-                LOG.exception("the message's source failed to close")
+            except Exception as error:  # noqa: BLE001  # the caller's own, of any kind
+                blame(error, "the message's source failed to close")
 
 
 async def prepare(
@@ -204,7 +204,7 @@ async def _looked_at(message: Sendable, *, binary: bool) -> Sendable | Stored:
     """Look into what is a file."""
     if isinstance(message, Path):
         return await off_the_loop(partial(from_path, message, binary=binary))
-    if _is_file(message):
+    if is_file(message):
         return await off_the_loop(partial(from_file, message, binary=binary))
     return message
 

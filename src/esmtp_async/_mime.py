@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
+import email.header
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -84,7 +85,7 @@ class Flattened:
         for name, value in added.items():
             fields = [field for field in fields if field.key != name.lower()]
             fields.append(Field(name, value))
-        with _telling():
+        with _telling(header):
             self._message = _copy(message)
             _fold(self._message, fields)
             self._data = MailData(_flattened(self._message))
@@ -136,7 +137,7 @@ def _flattened(message: Message) -> bytes:
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
+def _telling(header: Header | None = None) -> Iterator[None]:
     """Tell that a message cannot be made into octets.
 
     Nothing is checked when a Message is built, and what is wrong with it makes the
@@ -147,8 +148,17 @@ def _telling() -> Iterator[None]:
     except InvalidInput:
         raise
     except Exception as error:
-        msg = f"the message cannot be made into octets: {error}"
+        why = next(_strangers(header), str(error))
+        msg = f"the message cannot be made into octets: {why}"
         raise InvalidInput(msg) from error
+
+
+def _strangers(header: Header | None) -> Iterator[str]:
+    """Tell which fields no message can hold: several addresses in a list, mostly."""
+    for field in header.fields if header is not None else ():
+        if not isinstance(field.value, (str, email.header.Header)):
+            kind = type(field.value).__name__
+            yield f"{field.name} is of type {kind}, not text; commas part addresses"
 
 
 def weight(message: Message) -> int:

@@ -134,7 +134,7 @@ class _Bearer(ABC):
 
     def __init__(self, username: str, token: str | Secret | TokenSource) -> None:
         #: Who we are.
-        self.username = username
+        self.username: str = username
         try:
             _check_username(username)
             self._source = _Shared(token) if callable(token) else _Fixed(token)

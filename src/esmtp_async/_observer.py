@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import iscoroutinefunction
 from logging import DEBUG
 
 from esmtp_async._events import (
@@ -12,7 +13,7 @@ from esmtp_async._events import (
     MessageFinished,
     ReplyReceived,
 )
-from esmtp_async._logs import LOG, WIRE
+from esmtp_async._logs import WIRE, blame
 from esmtp_async._wire_log import WireLog
 from esmtp_async.protocol._exceptions import InvalidInput
 
@@ -21,19 +22,24 @@ def checked(given: object) -> tuple[Listener, ...]:
     """Give one listener, or several, as a tuple; raises `InvalidInput`."""
     if given is None:
         return ()
-    if callable(given):
-        return (given,)
-    if not isinstance(given, Sequence) or not given:
-        msg = f"on_event is of type {type(given).__name__}, not callable"
+    if isinstance(given, Sequence) and given and not callable(given):
+        named = {f"on_event[{index}]": each for index, each in enumerate(given)}
+    else:
+        named = {"on_event": given}
+    return tuple(_listener(name, each) for name, each in named.items())
+
+
+def _listener(name: str, given: object) -> Listener:
+    if not callable(given):
+        msg = f"{name} is of type {type(given).__name__}, not callable"
         raise InvalidInput(msg)
-    listeners: list[Listener] = []
-    for position, listener in enumerate(given):
-        if not callable(listener):
-            kind = type(listener).__name__
-            msg = f"on_event[{position}] is of type {kind}, not callable"
-            raise InvalidInput(msg)
-        listeners.append(listener)
-    return tuple(listeners)
+    if iscoroutinefunction(given) or iscoroutinefunction(type(given).__call__):
+        msg = (
+            f"{name} is a coroutine function, which nobody would await: a listener is "
+            "a plain function, and may start a task"
+        )
+        raise InvalidInput(msg)
+    return given
 
 
 class Observer:
@@ -97,5 +103,5 @@ class Observer:
 def _tell(listener: Listener, event: Event) -> None:
     try:
         listener(event)
-    except Exception:  # noqa: BLE001  # whatever it is, the mail goes on
-        LOG.exception("on_event failed on %s", type(event).__name__)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the mail goes on
+        blame(error, "on_event failed on %s", type(event).__name__)

@@ -1,7 +1,5 @@
 """What may be asked for beside the message."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -33,6 +31,11 @@ def _require_tls(value: object) -> Parameter | None:
     return _parameters.require_tls() if value else None
 
 
+def _eight_bit(value: Body | str) -> Parameter | None:
+    """Make BODY where it is asked for by name; else the octets tell what it is."""
+    return _parameters.eight_bit() if _form(value) is Body.EIGHT_BIT else None
+
+
 # Options that come to a parameter of MAIL each, by its maker.
 _MAKERS: Final[dict[str, Callable[[Any], Parameter | None]]] = {
     "ret": _parameters.ret,
@@ -43,6 +46,7 @@ _MAKERS: Final[dict[str, Callable[[Any], Parameter | None]]] = {
     "priority": _parameters.priority,
     "require_tls": _require_tls,
     "auth": _parameters.submitter,
+    "body": _eight_bit,
 }
 
 
@@ -60,8 +64,9 @@ class SendOptions:
     #: What reports name the transaction by, printable ASCII; True: the Message-ID.
     #: Needs DSN (RFC 3461 §4.4).
     envid: str | Literal[True] | None = None
-    #: When it must be delivered, and what if it is not. Needs DELIVERBY (RFC 2852).
-    deliver_by: DeliverBy | None = None
+    #: When it must be delivered, and what if it is not; a mere time, in seconds or as a
+    #: `timedelta`: then it is returned. Needs DELIVERBY (RFC 2852).
+    deliver_by: DeliverBy | int | timedelta | None = None
     #: How long the server holds it back, in seconds or as a `timedelta`. Needs
     #: FUTURERELEASE (RFC 4865).
     hold_for: int | timedelta | None = None
@@ -80,8 +85,8 @@ class SendOptions:
     #: PORT, PROTO, HELO, IDENT, SOURCE; None where it is not known. Needs XFORWARD
     #: (Postfix), and that the server trusts us.
     xforward: Attributes | None = None
-    #: The form of the mail data: `"7BIT"`, `"8BITMIME"` (never encoded anew for a
-    #: server without it) or `"BINARYMIME"` (attachments without base64; octets go
+    #: The form of the mail data: `"7BIT"`, `"8BITMIME"` (never encoded anew; needs
+    #: 8BITMIME, RFC 6152) or `"BINARYMIME"` (attachments without base64; octets go
     #: out with their line ends untouched). The server's offer decides unless given.
     body: Body | str | None = None
     #: Extensions without which it goes out all the same, and less is asked for.

@@ -33,7 +33,7 @@ class OpenTelemetry:
     A message has a span of kind CLIENT, `smtp send`, whose parent is the span in which
     `send` is called (or `send_many` entered); a connection that is opened has one too,
     `smtp connect`, below that of the message which it is opened for. The documentation
-    names the attributes and the metrics, under Observability.
+    names the attributes and the metrics, under "See what it does".
 
     Args:
         tracer_provider: Where spans go; the global provider unless given.

@@ -11,11 +11,13 @@ from logging import DEBUG
 from time import perf_counter
 from typing import Final
 
+import anyio
+
 from esmtp_async._connection import Connection
 from esmtp_async._departures import Departures, Farewell
 from esmtp_async._events import ConnectionAcquired, ConnectionReleased
 from esmtp_async._logs import WIRE
-from esmtp_async._loops import Bell, clock
+from esmtp_async._loops import Bell, running_loop
 from esmtp_async._observer import Observer
 from esmtp_async._progress import Progress
 from esmtp_async._roster import Ceiling, Pooled, PoolLimits, Roster, assign
@@ -24,6 +26,18 @@ from esmtp_async.protocol._outcomes import Stage
 
 #: Seconds until one more connection is tried than a server wanted last.
 PATIENCE: Final = 60.0
+
+# What was used in no event loop yet.
+_NOWHERE: Final = object()
+
+_CLOSED: Final = (
+    "the client is closed, by aclose() or the end of `async with`, and that is for "
+    "good: keep it open for as long as the app sends, or make another"
+)
+_ELSEWHERE: Final = (
+    "the client belongs to another event loop, the one that it was first used in: "
+    "make one in each loop, or a SyncSMTPClient for all threads"
+)
 
 # Where a server says that there are enough connections already.
 _AT_THE_DOOR: Final = frozenset({Stage.GREETING, Stage.HELLO, Stage.AUTH})
@@ -75,6 +89,7 @@ class Pool:
         self._idle: tuple[Pooled, ...] = ()
         self._taken = 0  # in use, or being opened
         self._closed = False
+        self._loop: object = _NOWHERE  # None: that of trio
 
     @property
     def is_wanted(self) -> bool:
@@ -86,7 +101,7 @@ class Pool:
         if self.is_wanted:
             return False
         # Only an age limit asks for the time.
-        now = clock() if self._limits.max_age is not None else 0.0
+        now = self._now() if self._limits.max_age is not None else 0.0
         return not pooled.spent(now, self._limits)
 
     async def acquire(
@@ -96,11 +111,12 @@ class Pool:
 
         `fresh` asks for a new one; who is `patient` lets others keep theirs as long
         as they like; `progress` is told how that goes on. Raises what `connect`
-        raises, and `RuntimeError` once the pool is closed.
+        raises, and `RuntimeError` once the pool is closed, or in another event loop
+        than it was first used in.
         """
         if self._closed:
-            msg = "the client is closed"
-            raise RuntimeError(msg)
+            raise RuntimeError(_CLOSED)
+        now = self._now()
         observe = self._observe
         # It may be turned on and off at any time; to look for each line costs too much.
         if WIRE.isEnabledFor(DEBUG) is not observe.is_logged:
@@ -108,7 +124,7 @@ class Pool:
         begun = perf_counter() if observe.active else None
         waiter = _Waiter(fresh=fresh, patient=patient)
         self._waiters.append(waiter)
-        pooled = await self._turn(waiter)
+        pooled = await self._turn(waiter, now)
         while pooled is None:
             pooled = await self._open(waiter, progress)
         progress.connection = pooled.connection
@@ -120,7 +136,7 @@ class Pool:
 
     async def release(self, pooled: Pooled) -> None:
         """Take a connection back: to lie idle, or to go if it is spent."""
-        now = pooled.idle_since = clock()
+        now = pooled.idle_since = self._now()
         self._taken -= 1
         kept = False
         if not pooled.connection.session.reusable:
@@ -133,7 +149,7 @@ class Pool:
         if self._observe.active:
             self._observe(ConnectionReleased(pooled.connection.number, kept))
         if self._waiters:
-            self._dispatch()
+            self._dispatch(now)
         if self._closed:
             await self._departures.see_all_off()
         elif self._departures.pending:
@@ -142,17 +158,29 @@ class Pool:
     async def aclose(self) -> None:
         """Take leave of every idle connection, all at once.
 
-        Whoever waits is still served; those in use go when they come back.
+        Whoever waits is still served; those in use go when they come back. Raises
+        `RuntimeError` where those that lie idle are another event loop's.
         """
+        if self._idle:
+            self._now()
         self._closed = True
         for pooled in self._idle:
             self._departures.dismiss(pooled.connection)
         self._idle = ()
         await self._departures.see_all_off()
 
-    async def _turn(self, waiter: _Waiter) -> Pooled | None:
+    def _now(self) -> float:
+        """Give the time of the event loop that all this belongs to."""
+        loop = running_loop()
+        if loop is not self._loop:
+            if self._loop is not _NOWHERE:
+                raise RuntimeError(_ELSEWHERE)
+            self._loop = loop
+        return anyio.current_time() if loop is None else loop.time()
+
+    async def _turn(self, waiter: _Waiter, now: float) -> Pooled | None:
         """Wait for one's turn; None: to open a connection."""
-        self._dispatch()
+        self._dispatch(now)
         try:
             if not waiter.served:
                 await waiter.turn.wait()
@@ -166,7 +194,7 @@ class Pool:
                 await self.release(waiter.pooled)
             else:
                 self._taken -= 1
-                self._dispatch()
+                self._dispatch(self._now())
             raise
         return waiter.pooled
 
@@ -177,16 +205,16 @@ class Pool:
         except BaseException as error:
             self._taken -= 1
             if not self._turned_away(error):
-                self._dispatch()
+                self._dispatch(self._now())
                 raise
         else:
-            now = clock()
+            now = self._now()
             return Pooled(connection, opened=now, idle_since=now)
         progress.reach(Stage.POOL)
         progress.connection = None
         waiter.served = False
         self._waiters.appendleft(waiter)
-        return await self._turn(waiter)
+        return await self._turn(waiter, self._now())
 
     def _turned_away(self, error: BaseException) -> bool:
         """Tell whether it is better to wait for a connection that stands."""
@@ -198,12 +226,11 @@ class Pool:
             and error.stage in _AT_THE_DOOR
         ):
             return False
-        self._ceiling.lower(stand, clock())
+        self._ceiling.lower(stand, self._now())
         return True
 
-    def _dispatch(self) -> None:
+    def _dispatch(self, now: float) -> None:
         """Serve those who wait with what there is; let go what has expired."""
-        now = clock()
         live: list[Pooled] = []
         for pooled in self._idle:
             if pooled.expired(now, self._limits):

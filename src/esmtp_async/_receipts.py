@@ -1,14 +1,14 @@
 """Receipts and errors: what the caller is told of an attempt's outcome."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from esmtp_async._transport import TLSInfo
+from esmtp_async.protocol._addresses import ReversePath
 from esmtp_async.protocol._exceptions import (
     ContentRefused,
+    HelloRefused,
     NotDelivered,
     NotSupported,
     OutcomeUnknown,
@@ -19,6 +19,7 @@ from esmtp_async.protocol._exceptions import (
 )
 from esmtp_async.protocol._outcomes import (
     ACCEPTED,
+    NOT_SENT,
     UNKNOWN,
     Outcome,
     RecipientResult,
@@ -42,20 +43,24 @@ _SENDMAIL_ID: Final = re.compile(r"2\.0\.0 (\w+) Message accepted for delivery")
 _REFUSALS: Final[dict[Stage, tuple[type[Refused], str | None]]] = {
     Stage.LOCAL: (RecipientsRefused, "RCPT"),
     Stage.COMMAND: (Refused, ""),
+    Stage.HELLO: (HelloRefused, "EHLO"),
     Stage.RSET: (Refused, "RSET"),
     Stage.MAIL: (SenderRefused, "MAIL"),
     Stage.RCPT: (RecipientsRefused, "RCPT"),
     Stage.DATA: (ContentRefused, None),
     Stage.FINAL: (ContentRefused, None),
 }
-_LATEST: Final = list(_REFUSALS).index
+_LATENESS: Final = {stage: place for place, stage in enumerate(_REFUSALS)}
+
+#: Addresses that an error names; `recipients` has them all.
+_NAMED: Final = 5
 
 
 class Receipt(NamedTuple):
     """The server took the message for some recipient, and for none it is unknown."""
 
     #: One for each recipient, in the order given.
-    recipients: Results
+    recipients: tuple[RecipientResult, ...]
     #: The reply that took the message.
     reply: Reply
     #: What protected the connection; None in clear text.
@@ -79,7 +84,7 @@ class Receipt(NamedTuple):
         )
 
     @property
-    def refused(self) -> Results:
+    def refused(self) -> tuple[RecipientResult, ...]:
         """The results of all others."""
         return tuple(
             result
@@ -95,13 +100,15 @@ class Receipt(NamedTuple):
         return None if match is None else match[1]
 
     def raise_for_refused(self) -> None:
-        """Raise `RecipientsRefused` if the server refused anybody.
+        """Raise `RecipientsRefused` if anybody is among `refused`, wherever it was.
 
         Others have the message, so sending it again to all would make duplicates:
         its `retry_safe` is False.
         """
         if self.refused:
-            error = _refusal(self.recipients, self.refused, self.by)
+            error = _refusal(
+                self.recipients, self.refused, self.by, kind=RecipientsRefused
+            )
             error.retry_safe = False
             raise error
 
@@ -135,12 +142,15 @@ class SendResult:
 
 
 def failure_of(
-    results: Results, cause: SMTPError | None, by: str = "DATA"
+    results: Results,
+    cause: SMTPError | None,
+    by: str = "DATA",
+    sender: ReversePath | None = None,
 ) -> SMTPError | None:
     """Give the error that the results amount to; None where somebody accepted.
 
     `cause` is what ended the attempt, if not a reply did; `by` the command that the
-    mail data went by.
+    mail data went by; `sender` the reverse-path.
     """
     outcomes = {result.outcome for result in results}
     if UNKNOWN in outcomes:
@@ -160,20 +170,48 @@ def failure_of(
         cause.recipients = results
         return cause
     refused = tuple(r for r in results if r.outcome is Outcome.REFUSED)
-    return _refusal(results, refused, by)
+    return _refusal(results, refused, by, sender=sender)
 
 
-def _refusal(results: Results, refused: Results, by: str) -> NotDelivered:
-    last = max(refused, key=lambda result: _LATEST(result.stage))
-    error, command = _REFUSALS[last.stage]
-    command = by if command is None else command
-    who = ", ".join(printable(result.address.encode()) for result in refused)
-    why = last.reply or "the server lacks an extension that is needed"
-    return error(
-        f"the server refused {command or 'the message'} for {who}: {why}",
+def _refusal(
+    results: Results,
+    refused: Results,
+    by: str,
+    *,
+    sender: ReversePath | None = None,
+    kind: type[Refused] | None = None,
+) -> NotDelivered:
+    """Give the error for those who were refused, by the last thing that decided."""
+    last = max(refused, key=_lateness)
+    was_refused = last.outcome is not NOT_SENT
+    usual, verb = _REFUSALS[last.stage] if was_refused else (Refused, "")
+    command = by if verb is None else verb
+    if was_refused:
+        who = f"for {_named(refused)}"
+        if sender is not None and last.stage is Stage.MAIL:
+            who = f"from {printable(sender.wire)}"
+        why = last.reply or "the server lacks an extension that is needed"
+        msg = f"the server refused {command or 'the message'} {who}: {why}"
+    else:
+        stage = last.stage.value
+        msg = f"the message was not sent to {_named(refused)} (stage: {stage})"
+    return (kind or usual)(
+        msg,
         command=command,
         stage=last.stage,
         reply=last.reply,
         recipients=results,
         temporary=any(result.temporary for result in refused),
     )
+
+
+def _lateness(result: RecipientResult) -> int:
+    """Tell how late somebody was refused; who was merely not sent to, before all."""
+    return -1 if result.outcome is NOT_SENT else _LATENESS[result.stage]
+
+
+def _named(refused: Results) -> str:
+    """Name some, and how many more there are: the whole list would be a book."""
+    some = [printable(result.address.encode()) for result in refused[:_NAMED]]
+    others = len(refused) - len(some)
+    return ", ".join(some) + (f" and {others} more" if others else "")

@@ -8,8 +8,6 @@ All text in a report is somebody else's: it is escaped as a reply is, so that it
 always be printed, logged and encoded.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Iterable
@@ -18,7 +16,7 @@ from datetime import UTC, datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from esmtp_async._report_parts import Fields, Part, groups, octets_of, without_comments
 from esmtp_async.protocol import _grammar
@@ -166,9 +164,7 @@ class DeliveryReport:
     fields: Fields = field(default=(), repr=False)
 
     @classmethod
-    def parse(
-        cls, message: Message | bytes | bytearray | memoryview | str
-    ) -> DeliveryReport:
+    def parse(cls, message: Message | bytes | bytearray | memoryview | str) -> Self:
         """Read a report.
 
         The message itself must be the report: one that is attached to another, as when

@@ -12,6 +12,7 @@ from esmtp_async._endpoint import (
     Endpoint,
     Security,
     Target,
+    advice,
     check_host,
     check_port,
     parse_server,
@@ -30,6 +31,7 @@ from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.protocol._exchange import StartTLSPolicy
 from esmtp_async.protocol._gateways import Attributes
 from esmtp_async.protocol._gateways import checked as checked_attributes
+from esmtp_async.protocol._outcomes import Stage
 from esmtp_async.protocol._sasl import Login, Mechanism, Plain, Secret
 from esmtp_async.protocol._scram import Scram, Unavailable
 
@@ -75,9 +77,9 @@ class ClientOptions(TypedDict, total=False):
     #: Limits for the stages; a number is seconds for each but the final reply (RFC 5321
     #: §4.5.3.2).
     timeouts: Timeouts | float | None
-    #: Of the pool, at least 1; 10 unless given.
+    #: How many there are at once at most, 1 or more; 10 unless given.
     max_connections: int
-    #: After so many a connection is closed; 100 unless given, None: never.
+    #: Behind so many messages a connection is closed; 100 unless given, None: never.
     max_messages_per_connection: int | None
     #: Seconds that a connection may lie idle; 45 unless given.
     max_idle: float
@@ -128,6 +130,12 @@ class Settings:
         way = self.connect
         through = f" through {way.proxy}" if isinstance(way, Detour) else ""
         return f"{self.endpoint}{through}"
+
+    def advice(self, stage: Stage) -> str:
+        """Tell what to try where the server does not speak at a stage as expected."""
+        if stage is Stage.CONNECT and self.connect is not None:
+            return ""  # we do not know where that goes
+        return advice(self.endpoint, self.security, stage)
 
 
 _STARTTLS: Final = {
@@ -328,7 +336,10 @@ def _mechanisms(options: ClientOptions, target: Target) -> tuple[Mechanism, ...]
         return ()
     if not username or not password:
         missing = "password" if username else "username"
-        msg = f"{missing} is missing: username and password belong together"
+        msg = (
+            f"{missing} is missing or empty: username and password belong together; "
+            "without both (None) there is no authentication"
+        )
         raise InvalidInput(msg)
     secret = Secret(password)
     in_clear = (Plain(username, secret), Login(username, secret))
@@ -341,7 +352,7 @@ def _mechanisms(options: ClientOptions, target: Target) -> tuple[Mechanism, ...]
 def _checked(mechanisms: tuple[Mechanism, ...]) -> tuple[Mechanism, ...]:
     """Refuse what is no mechanism; nothing given may be shown, secrets are near."""
     for index, mechanism in enumerate(mechanisms):
-        if not (hasattr(mechanism, "names") and hasattr(mechanism, "respond")):
+        if not isinstance(mechanism, Mechanism):
             kind = type(mechanism).__name__
             msg = f"auth[{index}] is of type {kind}, not a mechanism such as Plain"
             raise InvalidInput(msg)

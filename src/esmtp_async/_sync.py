@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Final, Literal, NamedTuple, NoReturn, Self, TypeVar, Unpack, get_args
 
 import anyio
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal
 from anyio.lowlevel import current_token
 
 from esmtp_async._batch import Entry
@@ -27,6 +27,7 @@ from esmtp_async._client import SMTPClient
 from esmtp_async._forks import begin_anew_in_children
 from esmtp_async._messages import Recipients, Sendable
 from esmtp_async._options import SendOptions
+from esmtp_async._portal import PortalThread
 from esmtp_async._receipts import Receipt, SendResult
 from esmtp_async._settings import ClientOptions
 from esmtp_async.protocol._exceptions import InvalidInput
@@ -261,7 +262,7 @@ class SyncSMTPClient:
                 raise RuntimeError(msg)
             if self._portal is None:
                 name, options = self._loop
-                thread = start_blocking_portal(name, options, name=repr(self))
+                thread = PortalThread(repr(self), name, options)
                 self._portal = self._running.enter_context(thread)
             return self._portal, self._client
 

@@ -1,12 +1,10 @@
 """How long each stage may take (RFC 5321 §4.5.3.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import inf
 from sys import float_info
-from typing import Final
+from typing import Final, Self
 
 from esmtp_async.protocol._exceptions import InvalidInput
 from esmtp_async.protocol._outcomes import Stage
@@ -88,7 +86,7 @@ class Timeouts:
         object.__setattr__(self, "_by_stage", by_stage)
 
     @classmethod
-    def interactive(cls) -> Timeouts:
+    def interactive(cls) -> Self:
         """Give limits for a person who waits; the final reply keeps its own."""
         return cls(
             connect=5,
@@ -101,7 +99,7 @@ class Timeouts:
         )
 
     @classmethod
-    def each(cls, seconds: float) -> Timeouts:
+    def each(cls, seconds: float) -> Self:
         """Give one limit for every stage but the final reply."""
         check_seconds("timeouts", seconds)
         return cls(

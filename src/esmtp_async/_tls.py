@@ -52,6 +52,18 @@ _MEANINGS: Final = {
     "TLSV1_ALERT_UNKNOWN_CA": "the server does not know who issued our certificate",
 }
 
+_OWN: Final = (
+    "; if it is a server of yours, trust who issued it: "
+    "ssl_context=ssl.create_default_context(cafile=...)"
+)
+_OTHER_NAME: Final = "; if it should hold another name: server_hostname="
+
+# What to do about a certificate, by OpenSSL's codes (X509_V_ERR_...).
+_REMEDIES: Final = {18: _OWN, 19: _OWN, 20: _OWN, 21: _OWN} | {
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+
 
 def default_context() -> ssl.SSLContext:
     """Make the context of a client that was given none; that takes a while.
@@ -172,7 +184,9 @@ class ClientTLS:
         name = self.server_hostname
         if isinstance(error, ssl.SSLCertVerificationError):
             why = error.verify_message
-            msg = f"the certificate of {name} does not verify: {why}"
+            remedy = _REMEDIES.get(error.verify_code, "")
+            words = why.removesuffix(".")
+            msg = f"the certificate of {name} does not verify: {words}{remedy}"
             return TLSFailed(msg, stage=Stage.TLS, certificate_error=why)
         if isinstance(error, ssl.SSLError):
             reason = error.reason or str(error)

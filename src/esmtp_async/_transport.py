@@ -63,6 +63,14 @@ class TLSInfo(NamedTuple):
     #: Whether the session of an earlier connection was resumed.
     resumed: bool = False
 
+    def __repr__(self) -> str:
+        """Show all but the certificate, which is long and for programs."""
+        return (
+            f"{type(self).__name__}(version={self.version!r}, cipher={self.cipher!r}, "
+            f"peer_certificate=<{len(self.peer_certificate)} octets>, "
+            f"resumed={self.resumed})"
+        )
+
 
 async def dial(endpoint: Endpoint, local_address: str | None = None) -> ByteStream:
     """Open a TCP or unix connection; raises `OSError`."""
@@ -96,7 +104,13 @@ def reasons_of(error: Exception) -> str:
     while cause.__cause__ is not None:
         cause = cause.__cause__
     reasons = cause.exceptions if isinstance(cause, BaseExceptionGroup) else (cause,)
-    return "; ".join(dict.fromkeys(str(each) or repr(each) for each in reasons))
+    return "; ".join(dict.fromkeys(map(_reason, reasons)))
+
+
+def _reason(error: BaseException) -> str:
+    """Give an error's words; what stands in front of the system's is for programs."""
+    words = error.strerror if isinstance(error, OSError) else None
+    return words or str(error) or repr(error)
 
 
 def tls_info(stream: ByteStream) -> TLSInfo | None:

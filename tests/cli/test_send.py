@@ -37,12 +37,12 @@ def test_demo_shows_the_conversation_and_succeeds() -> None:
     assert lines[-1].startswith("Success: bob@example.test accepted")
 
 
-@pytest.mark.parametrize("by", ["file", "stdin"])
+@pytest.mark.parametrize("by", ["file", "-", "nothing"])
 def test_send_a_message(server: SMTPServer, tmp_path: Path, by: str) -> None:
     path = tmp_path / "message.eml"
     path.write_bytes(MESSAGE)
-    name = str(path) if by == "file" else "-"
-    run = esmtp("send", "--server", url(server), name, stdin=MESSAGE)
+    name = {"file": [str(path)], "-": ["-"], "nothing": []}[by]
+    run = esmtp("send", "--server", url(server), *name, stdin=MESSAGE)
     assert (run.returncode, run.stderr) == (0, b"")
     assert run.stdout.startswith(b"b@example.test: accepted: 250 ")
     (stored,) = server.messages
@@ -121,7 +121,8 @@ def test_a_refusal_is_exit_code_1(server: SMTPServer) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), b"required: COMMAND"),
+        ((), b"esmtp: error: the following arguments are required: COMMAND"),
+        (("bulk",), b"esmtp bulk: error: the following arguments are required: SOUR"),
         (("send", "--security", "none", "-"), b"invalid choice: 'none'"),
         (("send", "--server", "http://x.test", "-"), b"URL scheme 'http'"),
         (("send", "--server", "a b", "-"), b"'a b' is not a domain name"),

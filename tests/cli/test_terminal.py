@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +49,12 @@ def ended(terminal: pexpect.spawn[str]) -> str:
     terminal.expect(pexpect.EOF)
     terminal.close()
     return ESCAPES.sub("", terminal.before or "")
+
+
+def test_a_message_is_not_waited_for() -> None:
+    terminal = at_terminal(["send"])
+    assert "esmtp: there is no message: give FILE" in ended(terminal)
+    assert terminal.exitstatus == 2
 
 
 def test_a_password_is_asked_for_and_not_shown(
@@ -110,6 +118,22 @@ def test_a_bar_with_rate_and_time_to_go(
     assert "100%" in seen
     assert "39 accepted, 1 refused" in seen
     assert '"event"' not in seen  # nobody reads JSON here
+
+
+def test_the_lines_go_where_they_are_sent_past_the_bar(
+    server: SMTPServer, tmp_path: Path
+) -> None:
+    folder = letters(tmp_path / "letters", 3)
+    lines = tmp_path / "lines"
+    redirected = ("sh", "-c", f'exec "$@" > {shlex.quote(str(lines))}', "sh", *COMMAND)
+    terminal = at_terminal(
+        ["bulk", "--server", url(server), str(folder)], program=redirected
+    )
+    seen = ended(terminal)
+    assert "3 accepted" in seen
+    assert '"event"' not in seen
+    written = [json.loads(line) for line in lines.read_text("utf-8").splitlines()]
+    assert [line["event"] for line in written] == ["outcome"] * 3
 
 
 def test_what_goes_wrong_stays_above_the_bar(

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from esmtp_async import (
+    ClientOptions,
     ConnectionLost,
     GreetingRefused,
     ProtocolViolation,
@@ -19,11 +20,12 @@ from esmtp_async import (
     StageTimeout,
     Timeouts,
     TLSFailed,
+    _transport,
 )
 from esmtp_async._endpoint import Endpoint, advice
 from tests.backends import everywhere, in_virtual_time
 from tests.client.certificates import client_context, server_context
-from tests.client.checks import failure
+from tests.client.checks import failure, send
 from tests.raw import (
     EOF,
     HANG,
@@ -66,9 +68,57 @@ NOT_AT_ONCE: Final = [s for s in Security if s is not Security.TLS]
     ],
 )
 def test_what_is_advised(port: int, security: Security, told: str) -> None:
-    said = advice(Endpoint("mail.example.test", port), security)
+    stage = Stage.TLS if security is Security.TLS else Stage.GREETING
+    said = advice(Endpoint("mail.example.test", port), security, stage)
     assert said == (f"; {told}" if told else "")
-    assert advice(Endpoint(port=port, path="/run/s"), security) == ""
+    assert advice(Endpoint(port=port, path="/run/s"), security, stage) == ""
+
+
+@pytest.mark.parametrize("security", Security)
+def test_where_nobody_answers(security: Security) -> None:
+    for host, port, told in (
+        ("mail.example.test", 25, "many networks let nothing out to port 25: submit"),
+        ("mail.example.test", 587, "nobody answers, as where a firewall stands"),
+        ("127.0.0.1", 25, ""),
+        ("localhost", 587, ""),
+    ):
+        said = advice(Endpoint(host, port), security, Stage.CONNECT)
+        assert said.startswith(f"; {told}" if told else "")
+        assert bool(said) is bool(told)
+
+
+@in_virtual_time
+async def test_a_message_whose_time_is_up() -> None:
+    async with serving(TLS_PORT, tls=server_context()) as server:
+        async with client_of(server, "starttls") as client:
+            error = await failure(client, StageTimeout, timeout=0.1)
+    assert str(error) == (
+        f"mail.example.test:2525: not sent within 0.1 s (stage: greeting); {AT_ONCE}"
+    )
+    async with serving(script(MAIL=HANG)) as server:
+        async with server.client(max_connections=1) as client:
+            async with anyio.create_task_group() as others:
+                others.start_soon(send, client)
+                await anyio.sleep(0.1)
+                error = await failure(client, StageTimeout, timeout=0.1)
+                others.cancel_scope.cancel()
+    assert str(error).endswith(
+        "(stage: pool); every connection was in use: max_connections says how many"
+    )
+
+
+@in_virtual_time
+async def test_a_connection_that_does_not_come_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_transport, "dial", lambda *_: anyio.sleep_forever())
+    options = ClientOptions(timeouts=IMPATIENT, security="plaintext")
+    async with SMTPClient("mail.example.test", **options) as client:
+        error = await failure(client, StageTimeout)
+    assert str(error) == (
+        "no connection to mail.example.test:25 within 30 s; many networks let nothing "
+        "out to port 25: submit mail on 587 or 465"
+    )
 
 
 def client_of(server: Server, security: str, port: int = 2525) -> SMTPClient:
@@ -94,7 +144,8 @@ async def test_a_server_that_waits_for_us_to_begin_tls(security: Security) -> No
                 assert error.stage is Stage.GREETING
                 assert error.temporary
                 assert str(error) == (
-                    f"no progress within 0.2 s (stage: greeting); {told}"
+                    f"mail.example.test:{port}: no progress within 0.2 s "
+                    f"(stage: greeting); {told}"
                 )
 
 
@@ -151,7 +202,8 @@ async def test_a_server_that_speaks_no_tls_yet(talk: Script) -> None:
                 assert not error.temporary
                 assert not error.certificate_error
                 assert str(error) == (
-                    "the TLS handshake with mail.example.test failed: "
+                    f"mail.example.test:{port}: the TLS handshake with "
+                    "mail.example.test failed: "
                     f"what the server says is not TLS{told}"
                 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -130,10 +131,12 @@ def test_the_first_address_that_answers_is_taken(
 def test_what_one_attempt_failed_of_is_the_cause(
     network: Callable[..., Network],
 ) -> None:
-    stand_in = network(REFUSED)
+    refused = OSError(errno.ECONNREFUSED, "Connect call failed ('192.0.2.0', 25)")
+    stand_in = network(Answer(0.1, refused))
     with pytest.raises(OSError, match="all attempts") as info:
         clock.run(connect)
-    assert info.value.__cause__ is REFUSED.error
+    assert info.value.__cause__ is refused
+    assert refused.strerror == "Connection refused (192.0.2.0)"
     assert stand_in.open == []
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -844,6 +845,9 @@ async def test_what_send_many_is_asked_for_is_checked() -> None:
                 client.send_many([], **options)  # type: ignore[arg-type]
         with pytest.raises(InvalidInput, match="messages is of type int"):
             client.send_many(3)  # type: ignore[arg-type]
+        for one in (EmailMessage(), bytearray(b"x"), "Subject: x", BytesIO(b"x")):
+            with pytest.raises(InvalidInput, match="messages is one message, of type"):
+                client.send_many(one)  # type: ignore[arg-type]
         batch = client.send_many([])
         assert isinstance(batch, Batch)
         with pytest.raises(RuntimeError, match="async with client"):

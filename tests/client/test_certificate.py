@@ -5,11 +5,13 @@ from __future__ import annotations
 import ssl
 from datetime import UTC, datetime
 
+import trustme
 from cryptography import x509
 
 from esmtp_async import Certificate
 from esmtp_async.testing import SMTPServer
 from tests.backends import everywhere
+from tests.raw import NAME, offering, script, serving
 
 
 @everywhere
@@ -32,6 +34,24 @@ async def test_a_certificate_that_was_verified_is_told_as_it_is() -> None:
     for text, name in ((told.subject, read.subject), (told.issuer, read.issuer)):
         (organization,) = name.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)
         assert f"O={organization.value!s}" in text.split(", ")
+
+
+@everywhere
+async def test_what_a_certificate_says_can_be_printed() -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert(NAME, organization_name="Ex\x1b[2Jample\u202e")
+    ours = ssl.create_default_context()
+    authority.configure_trust(ours)
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued.configure_cert(theirs)
+    offer = script(EHLO=[offering("STARTTLS"), offering()])
+    async with serving(offer, tls=theirs) as server:
+        async with server.client(
+            security="starttls", ssl_context=ours, server_hostname=NAME
+        ) as client:
+            told = (await client.probe()).certificate
+    assert told is not None
+    assert r"O=Ex\x1b[2Jample\u202e" in told.subject.split(", ")
 
 
 @everywhere

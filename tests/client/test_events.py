@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -35,6 +36,7 @@ from esmtp_async import (
     SMTPError,
     TLSFailed,
     TransactionStarted,
+    WayGivenUp,
     _chronicle,
     _connection,
     _dialer,
@@ -449,6 +451,49 @@ async def test_every_listener_is_told_whatever_others_do(
     assert len(caplog.records) == len(first) > 10
 
 
+class Broken(logging.Handler):
+    """Raises whatever it is to write."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ZeroDivisionError(record.getMessage())
+
+
+@pytest.fixture
+def broken() -> Iterator[None]:
+    """Have a handler that raises behind all loggers of the package."""
+    handler = Broken()
+    logging.getLogger("esmtp_async").addHandler(handler)
+    yield
+    logging.getLogger("esmtp_async").removeHandler(handler)
+
+
+@everywhere
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize("wire_log", ["on", "off"])
+async def test_what_a_logging_handler_raises_stops_no_mail(
+    wire_log: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Event) -> None:
+        raise LookupError
+
+    caplog.set_level("DEBUG" if wire_log == "on" else "INFO", "esmtp_async.wire")
+    async with serving(script()) as server:
+        async with server.client(on_event=fail) as client:
+            assert (await send(client)).accepted == (BOB,)
+        assert server.heard[0].messages == [MESSAGE]
+
+
+@everywhere
+@pytest.mark.usefixtures("broken")
+async def test_nor_does_it_hide_that_a_way_was_given_up() -> None:
+    events: list[Event] = []
+    async with serving(script(), script()) as server:
+        async with server.client(on_event=events.append) as client:
+            client._gave_up("CHUNKING")
+            await send(client)
+    assert only(events, WayGivenUp)
+
+
 class Quiet:
     """Wants no lines."""
 
@@ -498,6 +543,11 @@ async def test_what_nobody_wants_is_not_made(monkeypatch: pytest.MonkeyPatch) ->
     assert len(told) == 3
 
 
+class Slow:
+    async def __call__(self, event: Event) -> None:
+        """Take its time."""
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
@@ -505,6 +555,9 @@ async def test_what_nobody_wants_is_not_made(monkeypatch: pytest.MonkeyPatch) ->
         ("print", r"on_event\[0\] is of type str, not callable"),
         ((), "on_event is of type tuple, not callable"),
         (5, "on_event is of type int, not callable"),
+        (anyio.sleep, "on_event is a coroutine function, which nobody would await"),
+        ([print, anyio.Event().wait], r"on_event\[1\] is a coroutine function"),
+        (Slow(), "on_event is a coroutine function"),
     ],
 )
 def test_what_cannot_listen(given: object, problem: str) -> None:

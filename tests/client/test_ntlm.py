@@ -113,7 +113,7 @@ async def test_a_challenge_that_is_none(challenge: bytes) -> None:
             error = await failure(client, AuthenticationFailed)
         assert server.heard[0].lines[1].startswith(b"AUTH NTLM TlRMTVNTUAAB")
         assert server.heard[0].lines[2:] == [b"*"]
-    assert str(error).startswith("NTLM: ")
+    assert ": NTLM: " in str(error)
     assert str(error).isprintable()
 
 

@@ -96,6 +96,22 @@ async def test_T15_requiretls_is_not_asked_for_in_clear_text() -> None:
 
 
 @everywhere
+async def test_a_form_that_is_asked_for_by_name_is_said_whatever_the_message() -> None:
+    options = SendOptions(body="8BITMIME")
+    async with SMTPServer(extensions=["8BITMIME"]) as server:
+        async with server.client() as client:
+            await client.send(ADDRESSED, options=options)
+        assert server.messages[0].mail_parameters == {"BODY": "8BITMIME"}
+    async with SMTPServer(extensions=["CHUNKING"]) as server:
+        async with server.client() as client:
+            with pytest.raises(NotSupported, match="BODY needs 8BITMIME") as caught:
+                await client.send(ADDRESSED, options=options)
+            assert caught.value.extension == "8BITMIME"
+            await client.send(ADDRESSED, options=SendOptions(body="7BIT"))
+        assert server.messages[0].mail_parameters == {}
+
+
+@everywhere
 async def test_what_was_left_out_is_told() -> None:
     options = SendOptions(
         priority=3, ret="FULL", body="BINARYMIME", prefer=["dsn", "BINARYMIME"]

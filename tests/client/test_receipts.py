@@ -9,6 +9,7 @@ import pytest
 from esmtp_async import (
     ConnectionLost,
     ContentRefused,
+    HelloRefused,
     NotSupported,
     Outcome,
     OutcomeUnknown,
@@ -24,6 +25,7 @@ from esmtp_async import (
     StageTimeout,
 )
 from esmtp_async._receipts import failure_of
+from esmtp_async.protocol import ReversePath
 
 OK = Reply(250, (b"2.0.0 Ok: queued as 4F2kd",))
 NO = Reply(550, (b"5.1.1 no",))
@@ -47,6 +49,7 @@ NOT_SENT = result("n", Outcome.NOT_SENT, None, Stage.RCPT)
 UNKNOWN = result("u", Outcome.UNKNOWN, None, Stage.FINAL)
 LACKING = result("l", Outcome.REFUSED, None, Stage.LOCAL)
 SHUT = result("s", Outcome.REFUSED, CLOSING, Stage.COMMAND)
+GREETED_ANEW = result("h", Outcome.REFUSED, CLOSING, Stage.HELLO)
 
 LOST = ConnectionLost("lost", stage=Stage.RCPT, temporary=True)
 TIMEOUT = StageTimeout("late", stage=Stage.FINAL, temporary=True)
@@ -76,6 +79,7 @@ BROKEN = ProtocolViolation("odd", stage=Stage.FINAL)
         ([LACKING], NotSupported("x"), NotSupported),
         ([LACKING, REFUSED], None, RecipientsRefused),
         ([SHUT], None, Refused),
+        ([GREETED_ANEW], None, HelloRefused),
     ],
 )
 def test_the_error_of_results(
@@ -113,6 +117,25 @@ def test_a_refusal_tells_who_and_what() -> None:
     assert not last.temporary
 
 
+def test_a_refusal_names_some_of_many() -> None:
+    many = tuple(REFUSED._replace(address=f"{n}@x.test") for n in range(500))
+    error = failure_of(many, None)
+    assert isinstance(error, RecipientsRefused)
+    assert str(error) == (
+        "the server refused RCPT for 0@x.test, 1@x.test, 2@x.test, 3@x.test, 4@x.test "
+        "and 495 more: 550 5.1.1 no"
+    )
+    assert error.recipients == many
+
+
+@pytest.mark.parametrize("sender", ["alice@x.test", "", "ü@x.test"])
+def test_a_refusal_of_the_sender_tells_who_that_is(sender: str) -> None:
+    error = failure_of((NOT_FROM,), None, sender=ReversePath.parse(sender))
+    assert str(error) == f"the server refused MAIL from <{sender}>: 550 5.1.1 no"
+    error = failure_of((REFUSED,), None, sender=ReversePath.parse(sender))
+    assert "from" not in str(error)
+
+
 def receipt(*results: RecipientResult, reply: Reply = OK) -> Receipt:
     return Receipt(results, reply, None, "<1@x.test>", 1)
 
@@ -136,6 +159,29 @@ def test_a_receipt_tells_of_those_who_were_not_asked_for() -> None:
         receipt(ACCEPTED, LACKING).raise_for_refused()
     assert info.value.reply is None
     assert str(info.value).endswith("the server lacks an extension that is needed")
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_a_receipt_tells_of_those_who_were_not_sent_to(stage: Stage) -> None:
+    left = RecipientResult("n@x.test", Outcome.NOT_SENT, None, stage, temporary=True)
+    with pytest.raises(RecipientsRefused) as info:
+        receipt(left, ACCEPTED).raise_for_refused()
+    error = info.value
+    assert str(error) == f"the message was not sent to n@x.test (stage: {stage.value})"
+    assert (error.stage, error.reply, error.command) == (stage, None, "")
+    assert error.temporary
+    assert not error.retry_safe
+    with pytest.raises(RecipientsRefused, match=r"n@x\.test, r@x\.test: 550") as info:
+        receipt(left, ACCEPTED, REFUSED).raise_for_refused()
+    assert (info.value.stage, info.value.command) == (Stage.RCPT, "RCPT")
+
+
+def test_a_receipt_tells_of_who_was_refused_at_the_end() -> None:
+    """LMTP has a reply for each recipient there (RFC 2033 section 4.2)."""
+    with pytest.raises(RecipientsRefused) as info:
+        receipt(ACCEPTED, UNWANTED).raise_for_refused()
+    assert (info.value.stage, info.value.command) == (Stage.FINAL, "DATA")
+    assert info.value.reply is NO
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ of error and one set of words serves both.
 from __future__ import annotations
 
 import pickle
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -87,6 +88,14 @@ BAD: Final = {
 }
 
 
+#: What to do about it, by what is said of it.
+REMEDIES: Final = {
+    "mismatch": ".* another name: server_hostname=",
+    "self": r".* ssl_context=ssl.create_default_context\(cafile=...\)",
+    "unable to get local issuer": r".* trust who issued it: .*\(cafile=...\)",
+}
+
+
 @everywhere
 @both_ways
 @pytest.mark.parametrize("kind", BAD)
@@ -101,9 +110,10 @@ async def test_T8_a_certificate_that_does_not_do(kind: str, way: str) -> None:
             assert not error.temporary
             assert error.reply is None
             assert why in error.certificate_error.lower()
-            assert str(error) == (
-                f"the certificate of {name} does not verify: {error.certificate_error}"
-            )
+            told = error.certificate_error.removesuffix(".")
+            told = f"the certificate of {name} does not verify: {told}"
+            remedy = str(error).partition(told)[2]
+            assert re.fullmatch(REMEDIES.get(why, ""), remedy)
             assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
             again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own octets
             assert vars(again) == vars(error)

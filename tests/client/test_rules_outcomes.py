@@ -22,6 +22,7 @@ from esmtp_async import (
     ProtocolViolation,
     RecipientsRefused,
     SenderRefused,
+    SendOptions,
     SMTPClient,
     Stage,
     StageTimeout,
@@ -193,6 +194,26 @@ async def test_E4_421_to_rset() -> None:
         receipt = await send(client)
         assert receipt.attempts == 2
         assert [heard.contents for heard in server.heard] == [[], [MESSAGE + b".\r\n"]]
+
+
+@everywhere
+async def test_E4_421_to_ehlo_before_the_transaction() -> None:
+    """It is said once more for what was not offered before AUTH."""
+    closing = script(EHLO=[offering("AUTH PLAIN"), (SHUTDOWN, EOF)])
+    async with serving(closing, script(EHLO=offering("AUTH PLAIN"))) as server:
+        async with server.client(
+            username="u", password="p", allow_plaintext_auth=True
+        ) as client:
+            wish = SendOptions(priority=3)
+            error = await failure(client, HelloRefused, recipients=BOTH, options=wish)
+            assert outcomes(error.recipients) == [
+                ("bob", "REFUSED", 421),
+                ("carol", "REFUSED", 421),
+            ]
+            assert error.temporary
+            assert error.command == "EHLO"
+            assert server.taps[0].closed == 1
+            assert (await send(client)).accepted == (BOB,)
 
 
 @everywhere

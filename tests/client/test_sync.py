@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import math
 import os
 import pickle
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -361,3 +365,52 @@ def test_a_fork_amid_a_message_does_not_hang(server: SMTPServer) -> None:
         assert sent.result().accepted == (BOB,)
     assert status == 0
     assert sorted(m.connection for m in server.messages) == [1, 2]
+
+
+# The end of a process, and of a client that nobody closes
+
+
+def program(server: SMTPServer, backend: Backend, rest: str = "") -> None:
+    """Run a program that sends by a client of its own, to its end."""
+    begun = f"""
+        import os
+        from esmtp_async import SyncSMTPClient
+        client = SyncSMTPClient({address(server)!r}, backend={backend!r})
+        client.send({ADDRESSED!r})
+    """
+    code = textwrap.dedent(begun) + textwrap.dedent(rest)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_process_ends_though_a_client_is_open(
+    server: SMTPServer, backend: Backend
+) -> None:
+    program(server, backend)
+    assert len(server.messages) == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_forked_process_ends_as_any_other(
+    server: SMTPServer, backend: Backend
+) -> None:
+    program(
+        server,
+        backend,
+        f"""
+        if child := os.fork():
+            _, status = os.waitpid(child, 0)
+            client.send({ADDRESSED!r})
+            client.close()
+            raise SystemExit(status)
+        """,
+    )
+    assert [stored.connection for stored in server.messages] == [1, 1]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_of_a_forgotten_client_the_thread_ends(server: SMTPServer) -> None:
+    SyncSMTPClient(address(server)).send(ADDRESSED)
+    gc.collect()
+    wait_until(lambda: not portals(), "its thread goes on")
+    gc.collect()

@@ -21,10 +21,24 @@ MAILERS: Final = django.VERSION >= (6, 1)
 assert MAILERS is (sys.version_info >= (3, 12)), "pip takes the newest there is"
 
 ADMIN: Final = "admin@example.test"
+
+
+def _people(*addresses: str) -> list[object]:
+    """Give what Django has for administrators: of old, with their names."""
+    named = django.VERSION < (6, 0)
+    return [("Admin", each) if named else each for each in addresses]
+
+
 if not settings.configured:
-    admins = [ADMIN] if django.VERSION >= (6, 0) else [("Admin", ADMIN)]
-    settings.configure(SECRET_KEY="nobody's", ADMINS=admins)
+    settings.configure(SECRET_KEY="nobody's", ADMINS=_people(ADMIN))
     django.setup()
+
+
+@contextmanager
+def admins(*addresses: str) -> Iterator[None]:
+    """Have these administrators."""
+    with override_settings(ADMINS=_people(*addresses)):
+        yield
 
 
 @contextmanager

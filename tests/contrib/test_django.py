@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core import mail
+from django.utils.log import AdminEmailHandler
 from django.utils.translation import gettext_lazy
 
 from esmtp_async import (
@@ -24,7 +25,15 @@ from esmtp_async import (
 )
 from esmtp_async.contrib import django as contrib
 from esmtp_async.testing import Rule, SMTPServer
-from tests.contrib.office import MAILERS, backend, letter, mailers, url
+from tests.contrib.office import (
+    ADMIN,
+    MAILERS,
+    admins,
+    backend,
+    letter,
+    mailers,
+    url,
+)
 from tests.serving import heard, held, served
 
 NOBODY = Rule("RCPT", "carol", reply="550 5.1.1 nobody")
@@ -271,6 +280,21 @@ def test_what_a_receiver_raises_is_mailed_to_the_admins_once(
     assert told[0] == "Hello"
     assert len(told) == 2
     assert "ERROR" in told[1]
+
+
+def test_a_refusal_is_mailed_to_the_admins_once(server: SMTPServer) -> None:
+    server.rules.append(Rule("RCPT", ADMIN, reply="550 5.1.1 nobody"))
+    handler = AdminEmailHandler()
+    logging.getLogger("esmtp_async").addHandler(handler)
+    try:
+        with mailers(url=url(server)), admins(ADMIN, "other@example.test"):
+            mail.mail_admins("Fire", "It burns.\n")
+    finally:
+        logging.getLogger("esmtp_async").removeHandler(handler)
+    told = [stored.message["Subject"] for stored in server.messages]
+    assert told[0] == "[Django] Fire"
+    assert len(told) == 2
+    assert ADMIN in told[1]
 
 
 # What is shared

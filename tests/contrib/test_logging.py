@@ -7,6 +7,7 @@ import logging
 import logging.config
 import math
 import os
+import queue
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
 
 import pytest
@@ -193,6 +195,33 @@ def test_to_flush_waits_for_no_interval(server: SMTPServer, log: Make) -> None:
     assert len(server.messages) == 3
 
 
+def test_to_flush_is_a_mail_whatever_comes_meanwhile(
+    server: SMTPServer, log: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = log(interval=1000)
+    (handler,) = logger.handlers
+    assert isinstance(handler, SMTPHandler)
+    over = threading.Event()
+
+    def flood() -> None:
+        while not over.wait(0.0001):
+            logger.error("no end")
+
+    with ThreadPoolExecutor() as others:
+        flooding = others.submit(flood)
+        try:
+            for number in (1, 2):
+                wait_until(lambda: handler._mailer._entries, "no flood")
+                handler.flush()
+                assert len(server.messages) == number
+            handler.close()
+        finally:
+            over.set()
+        flooding.result()
+    assert len(server.messages) <= 3
+    assert "not mailed within" not in capsys.readouterr().err
+
+
 def test_to_flush_waits_no_longer_than_told(server: SMTPServer, log: Make) -> None:
     server.rules.append(Rule("EHLO", delay=math.inf))
     logger = log(flush_timeout=0.3, timeout=1)
@@ -352,6 +381,27 @@ def test_a_lock_that_a_shutdown_holds_stops_no_mail(
     assert body(server) == "first\n"
 
 
+def test_nor_what_comes_of_that_by_a_queue(
+    server: SMTPServer, log: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def complain(event: Event) -> None:
+        if isinstance(event, ConnectionOpened):
+            queued.error("mailing again?")
+
+    handler = log(on_event=complain, interval=0.1).handlers[0]
+    records: queue.Queue[logging.LogRecord] = queue.Queue()
+    listener = QueueListener(records, handler)
+    queued = logging.Logger("queued")  # noqa: LOG001  # as above
+    queued.addHandler(QueueHandler(records))
+    listener.start()
+    queued.error("first")
+    mailed(server, 1)
+    time.sleep(0.3)
+    listener.stop()
+    assert [body(server, n) for n in range(len(server.messages))] == ["first\n"]
+    assert capsys.readouterr().err == "mailing again?\n"
+
+
 # The end of a process, and the beginning of another
 
 
@@ -492,6 +542,33 @@ def test_it_is_set_up_by_a_dictionary(server: SMTPServer) -> None:
     assert body(server) == "ERROR that is it\n"
     paths = [each.path for each in server.messages[0].recipients]
     assert paths == ["a@example.test", "b@example.test"]
+
+
+def test_to_set_it_up_once_more_waits_for_nothing_but_the_mail(
+    server: SMTPServer,
+) -> None:
+    """Meanwhile the lock of all loggers is held, which the thread must not need."""
+    program = """
+        import logging.config, sys, time
+        mail = {
+            "class": "esmtp_async.contrib.logging.SMTPHandler",
+            "mailhost": sys.argv[1],
+            "fromaddr": "app@x.test",
+            "toaddrs": "ops@x.test",
+            "subject": "It failed",
+            "flush_timeout": 10,
+        }
+        root = {"handlers": ["mail"]}
+        config = {"version": 1, "handlers": {"mail": mail}, "root": root}
+        begun = time.monotonic()
+        for word in ("first", "second"):
+            logging.config.dictConfig(config)
+            logging.error(word)
+        assert time.monotonic() - begun < 8
+    """
+    done = run(program, address(server))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [body(server, index) for index in (0, 1)] == ["first\n", "second\n"]
 
 
 def test_a_certificate_of_its_own(tmp_path: Path) -> None:

@@ -75,14 +75,17 @@ ADVICE: Final[dict[type[SMTPError], Advice]] = {
         "Mend the credentials; to try again with the same locks accounts.",
     ),
     SenderRefused: Advice(
-        "The reverse-path was refused: not yours, or over a limit.",
+        "The reverse-path was refused: not yours, over a limit, or nobody may send who "
+        "has not logged in (530).",
         AS_REPLY,
-        "Use a sender that the account may use.",
+        "Use a sender that the account may use; for 530 give `username` and "
+        "`password`.",
     ),
     RecipientsRefused: Advice(
         "Every recipient was refused.",
         AS_REPLY,
-        "Later, for full mailboxes and greylisting; strike out who does not exist.",
+        "Later, for full mailboxes and greylisting; strike out who does not exist. "
+        "Where relaying is denied, log in, or use a server that serves you.",
     ),
     ContentRefused: Advice(
         "The message was refused: spam, a virus, too big, or no room.",
@@ -100,13 +103,14 @@ ADVICE: Final[dict[type[SMTPError], Advice]] = {
         "There is no TLS as it is required: not offered, a certificate that does not "
         "verify, a wrong port.",
         "no; yes if the network broke off",
-        "Read the error: it tells which `security=` the port wants. Never turn "
-        "verification off.",
+        "Read the error: it tells which `security=` the port wants, or "
+        "[whom to trust](../explanation/tls.md#a-server-with-a-certificate-of-its-own)."
+        " Never turn verification off.",
     ),
     ConnectFailed: Advice(
         "No connection came about: the name, the network, or nobody listens.",
         YES,
-        "Later; look at name and port.",
+        "Later; look at name and port, and in a container at what `localhost` is.",
     ),
     ConnectionLost: Advice(
         "The connection ended before the server could have the message.",

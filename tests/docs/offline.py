@@ -1,10 +1,13 @@
 """Looks at the built site: whatever a page loads is there, and every anchor too.
 
+Nor does a page show what is meant for what builds it.
+
 ``python -m tests.docs.offline site`` tells what is not.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -18,6 +21,11 @@ LOADED: Final = {("script", "src"), ("img", "src"), ("iframe", "src"), ("link", 
 #: Links that tell of a page, and load nothing.
 TELLING: Final = {"canonical", "next", "prev", "author", "search", "index"}
 
+#: What a reader never sees: marks of Markdown, words of Python's and Sphinx' insides.
+RAW: Final = re.compile(r"\S*`\S*|\]\(\S*|<factory>|\w*ForwardRef")
+#: Where all characters are themselves.
+LITERAL: Final = {"code", "pre", "script", "style"}
+
 
 class Page(HTMLParser):
     """What a page has, loads and links to."""
@@ -28,10 +36,13 @@ class Page(HTMLParser):
         self.anchors: set[str] = {""}
         self.loaded: list[str] = []
         self.links: list[str] = []
+        self.raw: list[str] = []
+        self._literal = 0
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note what an element has to say."""
+        self._literal += tag in LITERAL
         given = {name: value or "" for name, value in attrs}
         self.anchors |= {given[name] for name in ("id", "name") if name in given}
         if tag == "a" and "href" in given:
@@ -44,6 +55,15 @@ class Page(HTMLParser):
             if element == tag and attribute in given
         ]
 
+    def handle_endtag(self, tag: str) -> None:
+        """Note that an element ends."""
+        self._literal -= tag in LITERAL
+
+    def handle_data(self, data: str) -> None:
+        """Note what should not be seen."""
+        if not self._literal:
+            self.raw += RAW.findall(data)
+
 
 @cache
 def page(path: Path) -> Page:
@@ -52,9 +72,11 @@ def page(path: Path) -> Page:
 
 
 def problems(site: Path) -> Iterator[str]:
-    """Tell what pages load from elsewhere, and links that lead nowhere."""
+    """Tell what pages load from elsewhere, links that lead nowhere, and raw marks."""
     for path in sorted(site.rglob("*.html")):
         where = path.relative_to(site)
+        for mark in page(path).raw:
+            yield f"{where} shows {mark}"
         for url in page(path).loaded:
             if urlsplit(url).netloc:
                 yield f"{where} loads {url}"

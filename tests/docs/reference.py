@@ -13,6 +13,9 @@ from typing import Final
 from .pages import DOCS
 
 DOORS: Final = ("esmtp_async", "esmtp_async.protocol", "esmtp_async.testing")
+#: Modules that are imported by their own names, and define what they show.
+GLUE: Final = ("esmtp_async.contrib.django", "esmtp_async.contrib.logging")
+SHOWN: Final = DOORS + GLUE
 PAGES: Final = DOCS / "reference"
 
 _ENTRY: Final = re.compile(r"^\* `(esmtp_async[\w.]*)`", re.MULTILINE)
@@ -21,7 +24,7 @@ _ENTRY: Final = re.compile(r"^\* `(esmtp_async[\w.]*)`", re.MULTILINE)
 def public(door: str) -> dict[str, object]:
     """Give what a door shows, by name."""
     module = import_module(door)
-    names = dir(module) if door == DOORS[0] else imported(door)
+    names = getattr(module, "__all__", None) or imported(door)
     return {name: getattr(module, name) for name in names}
 
 
@@ -37,14 +40,15 @@ def imported(door: str) -> list[str]:
 
 
 def home(door: str, name: str) -> str:
-    """Name the module that a door has a name from."""
-    return next(
+    """Name the module that a door has a name from, which may be itself."""
+    found = (
         node.module
         for node in ast.walk(tree(door))
         if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
         if alias.asname == name
     )
+    return next(found, door)
 
 
 @cache
@@ -100,7 +104,7 @@ def assigned_to_self(node: ast.stmt) -> str:
 def class_node(kind: type) -> tuple[str, ast.ClassDef] | None:
     """Find a class of ours in its source."""
     for module in (kind.__module__, *modules()):
-        if not module.startswith(DOORS[0]) or module in DOORS:
+        if not module.startswith(DOORS[0]):
             continue
         for node in tree(module).body:
             if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
@@ -134,6 +138,22 @@ def members(kind: type) -> Iterator[tuple[str, bool]]:
                         yield name, told_above(module, inner)
             elif not statement.name.startswith("_"):
                 yield statement.name, ast.get_docstring(statement) is not None
+
+
+def untyped_attributes(kind: type) -> set[str]:
+    """Name what `__init__` gives an object of a class of ours, and tells no type of."""
+    found = [class_node(base) for base in kind.__mro__]
+    inits = [
+        statement
+        for _, node in filter(None, found)
+        for statement in node.body
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__"
+    ]
+    plain = (
+        line for init in inits for line in init.body if isinstance(line, ast.Assign)
+    )
+    names = {assigned_to_self(line) for line in plain} - {""}
+    return {name for name in names if not hasattr(kind, name)}
 
 
 def silent_members(kind: type) -> set[str]:

@@ -11,7 +11,7 @@ from esmtp_async._cli import main
 from esmtp_async._cli._exits import ACCEPTED, NOT_SENT, REFUSED, UNKNOWN, USAGE
 from esmtp_async._cli._profiles import read_profile
 
-from .command_line import PAGE, PARTS, commands
+from .command_line import PAGE, PARTS, commands, shown
 from .pages import rendered
 
 TEXT = PAGE.read_text("utf-8")
@@ -19,6 +19,12 @@ TEXT = PAGE.read_text("utf-8")
 
 def test_the_help_texts_are_those_of_the_command() -> None:
     assert rendered(TEXT, PARTS) == TEXT, "run: python -m tests.docs.command_line"
+
+
+def test_the_help_texts_fit_a_terminal_and_tell_of_every_option() -> None:
+    assert max(map(len, shown().splitlines())) < 80
+    for command in commands().values():
+        assert all(action.help for action in command._actions)
 
 
 @pytest.mark.parametrize("name", commands())

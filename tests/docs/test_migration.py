@@ -33,6 +33,7 @@ import esmtp_async.protocol
 from conftest import Page
 from esmtp_async import (
     ClientOptions,
+    InvalidInput,
     Receipt,
     Recipient,
     Reply,
@@ -42,7 +43,7 @@ from esmtp_async import (
     SMTPError,
     Timeouts,
 )
-from esmtp_async.testing import Rule, SMTPServer
+from esmtp_async.testing import Rule, SMTPServer, ThreadedServer
 
 from .migration import AIOSMTPLIB, SMTPLIB, Row, pairs, tables
 
@@ -390,6 +391,68 @@ def test_an_exception_is_what_the_table_says(page: Path, name: str) -> None:
     assert theirs == name
     _, ours = error_of(by_this, trouble)
     assert row.ours[0] in ours
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_sender_is_told(page: Path) -> None:
+    (row,) = (
+        row
+        for row in tables(page)["attribute of an exception"]
+        if row.theirs == "sender"
+    )
+    assert row.remarks == ("str(error)",)
+    with ThreadedServer(rules=[Rule("MAIL", reply="550 no")]) as server:
+        with pytest.raises(
+            esmtp_async.SenderRefused, match=r"<alice@example\.test>: 550"
+        ):
+            by_this(server.port, Trouble())
+
+
+# What to look out for
+
+NAMED: Final = "Bob <bob@example.test>"
+
+
+def test_names_beside_addresses() -> None:
+    with ThreadedServer() as server:
+        theirs = partial(
+            aiosmtplib.send, MESSAGE, hostname=server.host, port=server.port
+        )
+        with leaving_things_open():
+            asyncio.run(theirs(sender=NAMED, recipients=[NAMED]))
+        with closing(smtplib.SMTP(server.host, server.port)) as client:
+            client.sendmail(NAMED, NAMED, MESSAGE)
+        assert len(server.messages) == 2
+        assert {each.recipients[0].path for each in server.messages} == {
+            "bob@example.test"
+        }
+        ours = partial(esmtp_async.send_sync, MESSAGE, server.host, server.port)
+        for envelope in ((NAMED, "bob@example.test"), ("bob@example.test", NAMED)):
+            with pytest.raises(InvalidInput, match="without display name"):
+                ours(sender=envelope[0], recipients=envelope[1])
+
+
+def test_one_client_once_and_one_event_loop() -> None:
+    with ThreadedServer() as server:
+        at = {"hostname": server.host, "port": server.port}
+        theirs = aiosmtplib.SMTP(**at)  # type: ignore[arg-type]  # each of its type
+        ours = SMTPClient(server.host, server.port)
+
+        async def by_them() -> None:
+            async with theirs:
+                await theirs.send_message(message_to("bob@example.test"))
+
+        async def by_us() -> None:
+            async with ours:
+                await ours.send(message_to("bob@example.test"))
+
+        with leaving_things_open():
+            asyncio.run(by_them())
+            asyncio.run(by_them())
+        asyncio.run(by_us())
+        with pytest.raises(RuntimeError, match="for good"):
+            asyncio.run(by_us())
+    assert len(server.messages) == 3
 
 
 def test_what_the_older_pythons_had() -> None:

@@ -36,3 +36,10 @@ def test_what_leads_nowhere_is_told(tmp_path: Path) -> None:
         assert build(tmp_path, f'<a href="{url}">x</a>') == [
             f"index.html links to {url}, which is not there"
         ]
+
+
+def test_what_is_meant_for_the_builder_is_told(tmp_path: Path) -> None:
+    for raw in ("`name`", "](other.md)", "&lt;factory&gt;", "TypeAliasForwardRef"):
+        (told,) = build(tmp_path, f"<p>some {raw} here</p>")
+        assert told.startswith("index.html shows ")
+        assert build(tmp_path, f"<pre>some {raw} here</pre>") == []

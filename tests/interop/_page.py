@@ -24,10 +24,12 @@ _LOOP: Final = re.compile(r"_on_(trio)\b|\[(uvloop)\b")
 _NAME: Final = re.compile(r"::test_(\w+?)(?:_on_trio)?(?:\[|$)")
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Set a table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], cells: str = "---"
+) -> str:
+    """Set a table; behind the first column cells stand left, or as they are told to."""
+    lines = [head, ["---", *[cells] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 class Page:
@@ -71,11 +73,10 @@ class Page:
         version, *lists = self._offers[server]
         told: Mapping[str, list[str]] = dict(lists)
         cells = [server, version]
-        before: list[str] | None = None
+        before: list[str] = []
         for when in ("clear", "tls", "auth"):
             lines = told.get(when)
-            same = lines is not None and lines == before
-            cells.append("" if lines is None else "the same" if same else _set(lines))
+            cells.append("" if lines is None else _change(before, lines))
             before = lines or before
         return cells
 
@@ -98,7 +99,7 @@ class Page:
         )
         day = f"{datetime.now(UTC):%-d %B %Y}"
         text = f"{day}: {count:,} cases, of which {sum(self._failed.values())} failed."
-        return f"{text}\n{ways}.\n\n{table(('what', *servers), rows)}"
+        return f"{text}\n{ways}.\n\n{table(('what', *servers), rows, '--:')}"
 
     def _cell(self, what: str, server: str) -> str:
         passed, failed = self._passed[what, server], self._failed[what, server]
@@ -107,6 +108,20 @@ class Page:
     def _seen(self, names: Iterable[str]) -> list[str]:
         found = set(names)
         return [server for server in self._servers if server in found]
+
+
+def _change(before: Sequence[str], lines: Sequence[str]) -> str:
+    """Tell what is offered, or how that differs from before."""
+    if not before:
+        return _set(lines)
+    offered = {_keyword(line) for line in lines}
+    more = [f"+ {line}" for line in lines if line not in before]
+    gone = [f"- {_keyword(line)}" for line in before if _keyword(line) not in offered]
+    return _set([*more, *gone]) if more or gone else "the same"
+
+
+def _keyword(line: str) -> str:
+    return line.partition(" ")[0]
 
 
 def _set(lines: Iterable[str]) -> str:

@@ -87,7 +87,7 @@ async def test_nobody_without_a_ticket(server: SMTPServer) -> None:
     async with server:
         async with server.client(auth=Gssapi(), allow_plaintext_auth=True) as client:
             error = await failure(client, AuthenticationFailed)
-    assert str(error).startswith("GSSAPI: ")
+    assert ": GSSAPI: " in str(error)
     assert error.reply is None
     assert server.violations == []
 

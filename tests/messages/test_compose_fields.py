@@ -88,6 +88,40 @@ def test_what_addresses_may_be(given_: object, expected: list[str]) -> None:
         assert [str(address) for address in each["To"].addresses] == expected
 
 
+@given(
+    people,
+    st.sampled_from(["j.d@example.org", "ü@bücher.example", '"a, b"@example.org']),
+)
+@example('"<', '"a\\"b"@[192.0.2.1]')
+@settings(max_examples=30)
+def test_a_pair_is_one_address(name: str, spec: str) -> None:
+    message = compose((name, spec), [(name, spec), BOB], "x", cc=[(name, spec)])
+    first, second = message["To"].addresses
+    assert first.display_name == name
+    assert second.addr_spec == BOB
+    assert message["From"].addresses == message["Cc"].addresses == (first,)
+    on_the_wire = spec.replace("bücher", "xn--bcher-kva")
+    assert envelope(message) == (on_the_wire, [on_the_wire, BOB])
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("", "bob", f"{BOB}, {ALICE}", f"Bob <{BOB}>", f"<{BOB}>"),
+        f"{BOB}\r\nBcc: {ALICE}",
+    ],
+)
+def test_what_was_typed_in_is_one_address_or_none(spec: str) -> None:
+    assert re.match(r"(the address in )?to\[1\]", refused(to=[BOB, ("Bob", spec)]))
+    assert re.match(r"(the address in )?sender\b", refused(sender=("Bob", spec)))
+
+
+def test_pairs_that_are_none() -> None:
+    assert refused(to=[(BOB,)]) == "to[0] is a tuple of 1, not (name, address)"
+    assert refused(to=[("B\n", BOB)]) == "the name in to[0] holds '\\n' at character 1"
+    assert refused(to=[(None, BOB)]) == "the name in to[0] is of type NoneType, not str"
+
+
 def test_a_local_part_outside_ascii_stays() -> None:
     message = compose(
         "Ü <ü@bücher.example>", BOB, "Grüße", text="x", cc="日@example.org"

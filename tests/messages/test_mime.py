@@ -228,6 +228,15 @@ def test_a_message_that_is_none_is_refused(message: Message) -> None:
     assert "cannot be made into octets" in refusal(message)
 
 
+def test_addresses_in_a_list_are_no_field() -> None:
+    message = MIMEText("Hello")
+    message["To"] = [BOB, ALICE]  # type: ignore[assignment]  # which nobody stops
+    assert refusal(message) == (
+        "the message cannot be made into octets: To is of type list, not text; "
+        "commas part addresses"
+    )
+
+
 @pytest.mark.parametrize(
     ("message", "body"),
     [

@@ -106,7 +106,7 @@ def test_U2_a_refusal_is_final(step: int, code: int) -> None:
     refused = Turn(LOGIN_STEPS[step].client, f"{code} 5.7.8 no")
     error = fail(LOGIN, *LOGIN_STEPS[:step], refused)
     assert error.reply == Reply(code, (b"5.7.8 no",))
-    assert str(error) == f"the server refused AUTH: {code} 5.7.8 no"
+    assert str(error) == f"the server refused AUTH LOGIN: {code} 5.7.8 no"
 
 
 @LOGIN_STEP
@@ -327,7 +327,7 @@ def test_U4_a_mechanism_may_answer_four_challenges() -> None:
     rounds = 5
     error = fail(Custom(respond), *turns, Turn("YQ==", "334 "), state=State.AUTH)
     assert error.reply == Reply(334, (b"",))
-    assert str(error) == "the server refused AUTH: 334"
+    assert str(error) == "the server refused AUTH CUSTOM: 334"
 
 
 async def token() -> bytes:

@@ -6,6 +6,7 @@ import hmac
 import traceback
 from base64 import b64encode
 from contextlib import suppress
+from typing import Final
 
 import pytest
 
@@ -138,18 +139,28 @@ def test_U2_none_once_a_challenge_was_answered(code: int) -> None:
     assert error.reply == Reply(code, (b"said",))
 
 
+OTHERS_OFFERED: Final = (
+    "the server offers CRAM-MD5 GSSAPI for AUTH, and none of LOGIN, PLAIN is among "
+    "them; auth= takes others"
+)
+NOTHING_OFFERED: Final = (
+    "the server offers no AUTH: leave the credentials out, or go to a port where mail "
+    "is submitted, 587 or 465"
+)
+
+
 @pytest.mark.parametrize(
     ("offer", "said"),
     [
-        ("AUTH CRAM-MD5 GSSAPI", "the server offers CRAM-MD5 GSSAPI for AUTH"),
-        ("AUTH PLAIN.example", "the server offers no mechanism for AUTH"),
-        ("DSN", "the server offers no mechanism for AUTH"),
+        ("AUTH CRAM-MD5 GSSAPI", OTHERS_OFFERED),
+        ("AUTH PLAIN.example", NOTHING_OFFERED),
+        ("DSN", NOTHING_OFFERED),
     ],
 )
 def test_what_is_not_offered_is_not_tried(offer: str, said: str) -> None:
     opening = Opening("client.test", secure=True, mechanisms=MECHANISMS)
     error = fail(opening, hello(offer))
-    assert str(error) == f"{said}, and none of LOGIN, PLAIN is among them"
+    assert str(error) == said
     assert error.reply is None
 
 
@@ -179,7 +190,7 @@ def test_they_may_go_after_starttls(policy: StartTLSPolicy) -> None:
 def test_T6_they_need_an_offer_made_under_tls() -> None:
     opening = Opening("client.test", starttls=REQUIRED, mechanisms=MECHANISMS)
     error = fail(opening, hello("STARTTLS", "AUTH PLAIN"), STARTTLS, hello())
-    assert "no mechanism" in str(error)
+    assert str(error) == NOTHING_OFFERED
 
 
 PLAIN_LINE = b64encode(b"\0alice\0secret").decode()
@@ -238,7 +249,9 @@ def test_U12_a_mechanism_is_told_of_its_refusal_and_not_shown(code: int) -> None
     error = fail(opening, hello("AUTH CARELESS"), auth)
     assert error.mechanism == "CARELESS"
     assert error.details == {"status": "expired"}
-    assert str(error) == f"the server refused AUTH: {code} no (status=expired)"
+    assert str(error) == (
+        f"the server refused AUTH CARELESS: {code} no (status=expired)"
+    )
     told = traceback.TracebackException.from_exception(error, capture_locals=True)
     assert "password" not in {
         name for frame in told.stack for name in frame.locals or ()
@@ -255,4 +268,4 @@ def test_a_mechanism_that_takes_a_refusal_for_nothing_is_refused_all_the_same() 
     opening = Opening("client.test", secure=True, mechanisms=[Deaf()])
     auth = Turn("AUTH CARELESS c2VjcmV0", "535 no")
     error = fail(opening, hello("AUTH CARELESS"), auth)
-    assert str(error) == "the server refused AUTH: 535 no"
+    assert str(error) == "the server refused AUTH CARELESS: 535 no"

@@ -106,7 +106,9 @@ def test_the_mapping_does_not_follow_the_one_it_was_made_of() -> None:
 
 def test_the_offers_are_shown_without_control_characters() -> None:
     assert repr(offer(b"SIZE 5")) == "Extensions({'SIZE': '5'})"
-    assert repr(offer(b"X \x1b[2J")).isprintable()
+    odd = offer(b"X \x1b[2J\xff")
+    assert repr(odd).isprintable()
+    assert odd["X"] == r"\x1b[2J\xff"
 
 
 @pytest.mark.parametrize(

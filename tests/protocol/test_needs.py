@@ -169,7 +169,7 @@ def test_B9_a_recipient_beyond_ascii_has_mail_say_so() -> None:
 def test_B9_if_nobody_is_left_nothing_is_said(*, all_or_nothing: bool) -> None:
     made = transaction(recipients=("ü@x.test",), all_or_nothing=all_or_nothing)
     error = lacks(ready(), made, "SMTPUTF8")
-    assert "a recipient needs SMTPUTF8" in str(error)
+    assert "the recipient ü@x.test needs SMTPUTF8" in str(error)
 
 
 @pytest.mark.parametrize(

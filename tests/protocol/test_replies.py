@@ -88,6 +88,11 @@ def test_the_enhanced_status_is_that_of_the_first_line(
         assert Reply(code, lines).enhanced_status == status
 
 
+def test_a_reply_that_somebody_made_may_have_no_line() -> None:
+    reply = Reply(250, ())
+    assert (reply.text, str(reply), reply.enhanced_status) == ("", "250", None)
+
+
 def test_an_enhanced_status_shows_itself_as_on_the_wire() -> None:
     status = EnhancedStatus(5, 7, 10)
     assert str(status) == "5.7.10"

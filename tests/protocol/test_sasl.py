@@ -120,6 +120,8 @@ def test_the_mechanisms_have_their_registered_names() -> None:
     ]
     names = ["PLAIN", "LOGIN", "CRAM-MD5", "EXTERNAL", "ANONYMOUS"]
     assert [mechanism.names for mechanism in mechanisms] == [(name,) for name in names]
+    assert all(isinstance(mechanism, Mechanism) for mechanism in mechanisms)
+    assert not isinstance("PLAIN", Mechanism)
 
 
 def test_cram_md5_is_the_example_of_its_rfc() -> None:

@@ -109,6 +109,38 @@ def test_octets_are_told_by_their_differences() -> None:
     ]
 
 
+def test_of_long_texts_is_told_where_they_begin_to_differ() -> None:
+    lines = [b"%d %b\r\n" % (number, b"x" * 70) for number in range(5_000)]
+    box = Box([stored(b"".join(lines), BOB)] * 50)
+    other = [*lines[:1000], b"y\r\n", *lines[1001:]]
+    told = failure(box, content=b"".join(other))
+    assert told[2:8] == [
+        "     content: - expected, + found",
+        "       @@ -1000,3 +1000,3 @@",
+        rf"        '999 {'x' * 70}\r\n'",
+        r"       -'y\r\n'",
+        rf"       +'1000 {'x' * 70}\r\n'",
+        rf"        '1001 {'x' * 70}\r\n'",
+    ]
+    assert len(failure(box, content=b"y\r\n" * 5_000)) == 2 + 1 + 60 + 19 + 1
+    box.messages.append(stored(b"".join(other), BOB))
+    assert assert_sent(box, content=b"".join(other)) is box.messages[-1]
+
+
+def test_lines_end_in_nothing_else(box: Box) -> None:
+    box.messages = [stored(letter(text="a\u2028b\x0bc\n"), BOB)]
+    assert_sent(box, text="a\u2028b\x0bc")
+    assert len(failure(box, text="a\nb\nc")) == 7
+
+
+def test_a_field_may_be_called_as_a_body(box: Box) -> None:
+    assert failure(box, headers={"text": "x"}, subject="Later")[2:] == [
+        "  2. <alice@example.com> to bob@example.com: 'Later'",
+        "     text: expected 'x'",
+        "           found    ''",
+    ]
+
+
 def test_patterns_recipients_and_names_of_files(box: Box) -> None:
     told = failure(
         box, subject=re.compile("^Hi"), to="dave@example.com", attachments=["b.png"]

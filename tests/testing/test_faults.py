@@ -47,6 +47,20 @@ async def test_a_recipient_is_refused_and_no_other_one() -> None:
 
 
 @everywhere
+@pytest.mark.parametrize("path", ["bob@bücher.example", "@bücher.example"])
+async def test_a_domain_may_be_said_in_two_ways(path: str) -> None:
+    async with SMTPServer() as server:
+        server.refuse(path)
+        server.refuse(at="message", recipient=path, code=552)
+        server.refuse("Postmaster")
+        talk = await talk_to(server, "EHLO c.test", f"{MAIL} SMTPUTF8")
+        assert (await talk.say("RCPT TO:<bob@xn--bcher-kva.example>"))[:3] == b"550"
+        assert (await talk.say("RCPT TO:<bob@bücher.example>"))[:3] == b"550"
+        assert (await talk.say("RCPT TO:<postmaster>"))[:3] == b"550"
+        assert (await talk.say(TO_BOB))[:3] == b"250"
+
+
+@everywhere
 async def test_a_reply_of_ones_own_and_how_often() -> None:
     async with SMTPServer() as server:
         server.refuse(BOB, "450-4.2.0 not\n450 4.2.0 now", times=1, skip=1)
@@ -225,6 +239,42 @@ async def test_reset_forgets_everything() -> None:
         assert len(server.transcript) == 1
 
 
+@everywhere
+async def test_what_goes_on_behind_a_reset_is_seen() -> None:
+    async with (
+        SMTPServer() as server,
+        server.client() as client,
+        server.client() as two,
+    ):
+        await client.send(MESSAGE, sender=ALICE, recipients=[BOB])
+        server.reset()
+        assert server.transcript == []
+        await two.send(MESSAGE, sender=ALICE, recipients=[BOB])
+        await client.send(MESSAGE, sender=ALICE, recipients=[BOB])
+        assert [message.connection for message in server.messages] == [1, 2]
+        assert server.connections == 1
+        new, old = server.transcript
+        assert new[0].octets.startswith(b"220 ")
+        assert old[0].octets.startswith(b"MAIL FROM:")
+        assert len(server.scripts) == 1
+        talk = await talk_to(server)
+        server.reset()
+        await talk.say("NONSENSE")
+        assert [x.partition(",")[0] for x in server.violations] == ["connection 1"]
+
+
+@everywhere
+async def test_a_rule_that_comes_back_behind_a_reset_counts_anew() -> None:
+    once = Rule("RCPT", reply="450 4.2.0 not now", times=1)
+    async with SMTPServer() as server, server.client() as client:
+        for _ in range(2):
+            server.rules.append(once)
+            with pytest.raises(RecipientsRefused):
+                await client.send(MESSAGE, sender=ALICE, recipients=[BOB])
+            await client.send(MESSAGE, sender=ALICE, recipients=[BOB])
+            server.reset()
+
+
 def test_what_cannot_be_is_refused_at_once() -> None:
     server = SMTPServer()
     with pytest.raises(ValueError, match="what is refused"):
@@ -241,6 +291,11 @@ def test_what_cannot_be_is_refused_at_once() -> None:
         server.refuse(BOB, at="MAIL")
     with pytest.raises(ValueError, match="a sender is not known at 'rcpt'"):
         server.refuse(BOB, sender=ALICE)
+    for path in ("bob", "Bob <bob@example.com>", "<bob@example.com>", "@", "", "a@b c"):
+        with pytest.raises(ValueError, match=r"is not (one|a) mailbox"):
+            server.refuse(path)
+    with pytest.raises(ValueError, match="'alice' is not one mailbox"):
+        server.drop(at="mail", sender="alice")
     for seconds in (-1.0, math.nan):
         with pytest.raises(ValueError, match="are no delay"):
             server.delay(seconds)

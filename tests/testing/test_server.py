@@ -15,6 +15,7 @@ from anyio import to_thread
 from esmtp_async import ClientOptions, Login, SMTPClient
 from esmtp_async.testing import Rule, SMTPServer, _hosting
 from esmtp_async.testing._hosting import GRACE, Host
+from esmtp_async.testing._store import Page
 from esmtp_async.testing._wire import Wire
 from tests.backends import everywhere, in_virtual_time
 from tests.testing.talk import SOON, Talk, talk_to
@@ -217,9 +218,9 @@ async def test_cancellation_goes_through() -> None:
 class Broken(Host):
     """A server with a mistake in it."""
 
-    async def _converse(self, wire: Wire, number: int) -> None:
+    async def _converse(self, wire: Wire, page: Page) -> None:
         await wire.fill()
-        raise LookupError(f"mistake {number}")
+        raise LookupError(f"mistake {page.number}")
 
 
 @everywhere

@@ -58,6 +58,12 @@ def test_html_alone_is_no_text() -> None:
     assert (view.text, view.html) == ("", "<p>x</p>\n")
 
 
+def test_a_charset_that_nobody_knows_is_taken_for_utf8() -> None:
+    type_ = b"Content-Type: text/plain; charset=x-none\r\n"
+    view = stored(type_ + "\r\nGrüße\r\n".encode() + b"\xff")
+    assert view.text == "Grüße\n\ufffd"
+
+
 def test_a_conversation_can_be_printed() -> None:
     said = [Said("S", b"250-a\r\n250 \x1b\r\n"), Said("C", b"caf\xe9\r\n")]
     assert lines_of(said) == ["S: 250-a", r"S: 250 \x1b", r"C: caf\xe9"]

@@ -57,5 +57,6 @@ def bar(total: int) -> Iterator[_Bar]:
         TextColumn("ETA"),
         TimeRemainingColumn(),
         console=Console(stderr=True, highlight=False),
+        redirect_stdout=False,  # which goes where it was sent
     ) as progress:
         yield _Bar(progress, total)

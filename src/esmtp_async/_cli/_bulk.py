@@ -70,7 +70,11 @@ def add_to(commands: Commands) -> None:
     add = parser.add_argument
     add("source", nargs="+", metavar="SOURCE", help="where messages are, or '-'")
     add("--sender", help="the reverse-path of all; '' for none (from each header)")
-    add("--recipient", action="append", help="a forward-path of all (each header's)")
+    add(
+        "--recipient",
+        action="append",
+        help="a forward-path of all; may be repeated (each header's)",
+    )
     add("--dry-run", action="store_true", help="show what would be sent, and end")
     group = parser.add_argument_group("the account")
     group.add_argument(

@@ -20,12 +20,22 @@ def add_composing(parser: argparse.ArgumentParser) -> None:
     """Add the options that a message is composed from."""
     add = parser.add_argument_group("a message composed here").add_argument
     add("--from", dest="author", metavar="ADDRESS", help="the From field")
-    add("--to", action="append", default=[], metavar="ADDRESS", help="a To field")
-    add("--cc", action="append", default=[], metavar="ADDRESS", help="a Cc field")
-    add("--bcc", action="append", default=[], metavar="ADDRESS", help="kept off it")
+    for option, told in (
+        ("--to", "of the To field; may be repeated"),
+        ("--cc", "of the Cc field; may be repeated"),
+        ("--bcc", "gets it too, and no field tells so; may be repeated"),
+    ):
+        add(option, action="append", default=[], metavar="ADDRESS", help=told)
     add("--subject", default="", help="the Subject field")
     add("--text", help="the body")
-    add("--attach", action="append", default=[], type=Path, metavar="FILE")
+    add(
+        "--attach",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a file to go with it; may be repeated",
+    )
     add("--x-mailer", help="the X-Mailer field")
 
 
@@ -42,13 +52,18 @@ _COMPOSING: Final = {
 }
 
 
-def given(options: argparse.Namespace) -> bytes:
-    """Read the message from its file, or from standard input."""
-    for option, name in _COMPOSING.items():
-        if getattr(options, name):
-            msg = f"{option} is for a message composed here, and FILE is given"
-            raise InvalidInput(msg)
-    if options.file != "-":
+def message_of(options: argparse.Namespace) -> bytes | EmailMessage:
+    """Read the message from its file or from standard input, or make it of options.
+
+    Without a file and such options it is what comes in, but for what is typed.
+    """
+    composing = [each for each, name in _COMPOSING.items() if getattr(options, name)]
+    if options.file is None and (composing or not _is_fed()):
+        return _composed(options)
+    if composing:
+        msg = f"{composing[0]} is for a message composed here, and FILE is given"
+        raise InvalidInput(msg)
+    if options.file not in (None, "-"):
         return _only(Path(options.file).read_bytes(), options.file)
     if sys.stdin is None:
         msg = "standard input is closed"
@@ -74,8 +89,11 @@ def _only(octets: bytes, where: str) -> bytes:
     return content
 
 
-def composed(options: argparse.Namespace) -> EmailMessage:
-    """Make a message of the options."""
+def _is_fed() -> bool:
+    return sys.stdin is not None and not sys.stdin.isatty()
+
+
+def _composed(options: argparse.Namespace) -> EmailMessage:
     if options.author is None or options.text is None:
         msg = (
             "there is no message: give FILE, '-' for standard input, or at least "

@@ -33,9 +33,10 @@ class Output:
         stream = self._stream
         if stream is None:
             return
-        octets = text.encode(stream.encoding, "backslashreplace")
+        encoding = stream.encoding or "utf-8"  # what stands in for a stream has none
+        octets = text.encode(encoding, "backslashreplace")
         try:
-            stream.write(octets.decode(stream.encoding))
+            stream.write(octets.decode(encoding))
             stream.flush()
         except OSError:
             # What it still holds must not fail once more at the end of Python.

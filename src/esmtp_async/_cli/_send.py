@@ -7,7 +7,7 @@ import sys
 from typing import Final
 
 from esmtp_async._cli._commands import Commands
-from esmtp_async._cli._compose import add_composing, composed, given
+from esmtp_async._cli._compose import add_composing, message_of
 from esmtp_async._cli._exits import NOT_SENT, code
 from esmtp_async._cli._output import Output, complain, tell
 from esmtp_async._cli._server import Service, add_server, service
@@ -21,7 +21,7 @@ from esmtp_async.protocol._exceptions import NotDelivered, OutcomeUnknown
 from esmtp_async.protocol._replies import printable
 
 _DESCRIPTION: Final = (
-    "Send one message: the file FILE, standard input for '-', or, without FILE, one "
+    "Send one message: the file FILE, standard input for '-' or nothing, or one "
     "composed from --from, --to, --subject, --text and --attach. The server and who we "
     "are come from options, from a profile, or from ESMTP_SERVER, ESMTP_USERNAME and "
     "ESMTP_PASSWORD. A password is never given on the command line, where others could "
@@ -30,7 +30,7 @@ _DESCRIPTION: Final = (
 _EXAMPLES: Final = (
     "esmtp send --server smtp.example.com --username alice message.eml",
     "esmtp send --from a@x.example --to b@y.example --subject Hi --text Hello",
-    "git format-patch -1 --stdout | esmtp send --profile work --recipient l@x.test -",
+    "git format-patch -1 --stdout | esmtp send --profile me --recipient l@x.test -",
 )
 
 
@@ -47,7 +47,11 @@ def add_to(commands: Commands) -> None:
     add = parser.add_argument
     add("file", nargs="?", metavar="FILE", help="a message, or '-' for standard input")
     add("--sender", help="the reverse-path; '' for none (from the header)")
-    add("--recipient", action="append", help="a forward-path (from the header)")
+    add(
+        "--recipient",
+        action="append",
+        help="a forward-path; may be repeated (from the header)",
+    )
     add("--timeout", type=float, metavar="SECONDS", help="for all of it")
     add("-v", "--verbose", action="store_true", help="print the conversation")
     add_composing(parser)
@@ -55,7 +59,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    message = composed(options) if options.file is None else given(options)
+    message = message_of(options)
     outcome = _Outcome(verbose=options.verbose)
     # A password is asked for here, where an interrupt is still heard.
     where = service(options)

@@ -86,7 +86,11 @@ def add_account(group: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
         metavar="FILE",
         help="the configuration file (~/.config/esmtp/config.toml)",
     )
-    add("--security", choices=["tls", "starttls", "opportunistic", "plaintext"])
+    add(
+        "--security",
+        choices=["tls", "starttls", "opportunistic", "plaintext"],
+        help="when TLS begins (by port and host)",
+    )
     add(
         "--proxy",
         metavar="URL",

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from email.message import EmailMessage
+from functools import partial
+from logging import DEBUG, LogRecord
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,6 +19,7 @@ from anyio import to_thread
 
 from esmtp_async._client import SMTPClient
 from esmtp_async._forks import begin_anew_in_children
+from esmtp_async._logs import WIRE
 from esmtp_async.protocol._exceptions import OutcomeUnknown, SMTPError
 
 #: Seconds in which what belongs together comes together.
@@ -34,8 +37,19 @@ class Entry(NamedTuple):
 Compose = Callable[[Sequence[Entry], int], EmailMessage]
 
 
+#: What the names of all threads begin with that mail.
+_NAME: Final = f"{__name__} "
+
+
 class MailThread(threading.Thread):
     """The thread of a mailer; what is logged in it is about the mail itself."""
+
+
+def is_about_mail(record: LogRecord) -> bool:
+    """Tell whether a record is of a thread that mails, by whatever way it came here."""
+    return isinstance(threading.current_thread(), MailThread) or (
+        record.threadName or ""
+    ).startswith(_NAME)
 
 
 class Mailer:
@@ -70,8 +84,9 @@ class Mailer:
         self._entries: list[Entry] = []
         self._left_out = 0
         self._due = -inf  # when the next mail may go
-        self._busy = False  # whether one is going
-        self._hurries = 0  # how many wait for all to be gone
+        self._begun = 0  # how many mails were begun
+        self._ended = 0  # and how many of these came to their end, well or not
+        self._urgent = 0  # which one does not wait until it may go
         self._waited = 0.0  # seconds, for the mail that is going
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -88,9 +103,15 @@ class Mailer:
         """
         with self._changed:
             if self._thread is None or not self._thread.is_alive():
-                name = f"{type(self).__module__} {id(self):x}"
-                thread = MailThread(target=self._run, name=name, daemon=True)
-                thread.start()
+                # The loop asks a logger, and whoever starts us may hold their lock.
+                loop = _Loop()
+                run, name = partial(self._run, loop), f"{_NAME}{id(self):x}"
+                thread = MailThread(target=run, name=name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    loop.close()
+                    raise
                 self._thread = thread
 
     def wait_ready(self, seconds: float) -> None:
@@ -116,45 +137,51 @@ class Mailer:
             self._changed.notify_all()
             return True
 
-    def flush(self, seconds: float) -> None:
-        """Mail at once what is there, whatever the interval; wait so long at most.
+    def flush(self, seconds: float) -> bool:
+        """Mail at once what is there, whatever the interval; tell if it was in time.
 
+        Waits so many seconds at most for the mail to come to its end, well or not.
         Nor longer in all, if called again while it is the same mail that is going.
+        Whoever calls may hold the lock of the loggers, as `logging.config` does: so
+        they are asked here what they would be asked by the thread, for they remember.
         """
+        WIRE.isEnabledFor(DEBUG)
         with self._changed:
             if self._thread is None or isinstance(
                 threading.current_thread(), MailThread
             ):
-                return
-            self._hurries += 1
+                return True
+            last = self._begun
+            if self._entries:
+                last = self._urgent = last + 1
             self._changed.notify_all()
-            begun = time.monotonic()
-            try:
-                self._changed.wait_for(self._is_done, seconds - self._waited)
-            finally:
-                self._hurries -= 1
-                if not self._is_done():
-                    self._waited += time.monotonic() - begun
+            start = time.monotonic()
+            in_time = self._changed.wait_for(
+                lambda: self._ended >= last, seconds - self._waited
+            )
+            if not in_time:
+                self._waited += time.monotonic() - start
+            return in_time
 
     def close(self, seconds: float) -> None:
         """Flush, and end the thread; what could not be mailed by then is given up."""
-        self.flush(seconds)
+        in_time = self.flush(seconds)
         with self._changed:
             self._closed = True
             late, self._entries = len(self._entries), []
             thread, self._thread = self._thread, None
-            busy = self._busy
+            busy = self._begun > self._ended
             self._changed.notify_all()
         if late:
-            self._complain(f"{late} log records were not mailed within {seconds:g} s")
+            why = (
+                "came too late" if in_time else f"were not mailed within {seconds:g} s"
+            )
+            self._complain(f"{late} log records {why}")
         if thread is not None and not busy:
-            thread.join()
+            thread.join(seconds)
 
-    def _is_done(self) -> bool:
-        return not self._entries and not self._busy
-
-    def _run(self) -> None:
-        anyio.run(self._serve, backend_options={"loop_factory": _Loop})
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        anyio.run(self._serve, backend_options={"loop_factory": lambda: loop})
 
     async def _serve(self) -> None:
         """Mail until closed. Nothing else runs on this loop, so it may be blocked.
@@ -172,17 +199,19 @@ class Mailer:
     def _take(self) -> tuple[list[Entry], int] | None:
         """Wait for what is to be mailed now; None if that is nothing any more."""
         with self._changed:
-            self._busy = False
+            self._ended = self._begun
             self._waited = 0.0
             self._changed.notify_all()
-            while not self._entries or not (self._hurries or self._wait() <= 0):
+            while not self._entries or not (
+                self._urgent > self._begun or self._wait() <= 0
+            ):
                 if self._closed:
                     return None
                 self._changed.wait(self._wait() if self._entries else None)
             entries, self._entries = self._entries, []
             left_out, self._left_out = self._left_out, 0
             self._due = time.monotonic() + self._interval
-            self._busy = True
+            self._begun += 1
             return entries, left_out
 
     def _wait(self) -> float:
@@ -203,7 +232,7 @@ class Mailer:
         again = isinstance(error, SMTPError) and error.temporary and error.retry_safe
         with self._changed:
             self._left_out += left_out
-            if again and not self._hurries and not self._closed:
+            if again and self._urgent != self._begun and not self._closed:
                 kept = [*entries, *self._entries]
                 self._entries, late = kept[: self._capacity], kept[self._capacity :]
                 self._left_out += len(late)

@@ -30,7 +30,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends import smtp
 from django.dispatch import Signal
 
-from esmtp_async._logs import LOG
+from esmtp_async._logs import warn
 from esmtp_async._receipts import Receipt
 from esmtp_async._settings import ClientOptions
 from esmtp_async._sync import SyncSMTPClient
@@ -39,6 +39,8 @@ from esmtp_async.protocol._addresses import Mailbox
 from esmtp_async.protocol._exceptions import InvalidInput, SMTPError
 from esmtp_async.protocol._replies import printable
 from esmtp_async.protocol._sasl import Secret
+
+__all__ = ["EmailBackend", "message_finished"]
 
 #: Sent for each message that was tried, with `message`, `receipt` (a `Receipt`) and
 #: `error` (an `SMTPError`), of which one is None. The sender is the backend's class.
@@ -162,9 +164,6 @@ class EmailBackend(smtp.EmailBackend):
         vars(message).update(esmtp_receipt=receipt, esmtp_error=error)
         self._tell(message, receipt, error)
         if receipt is not None:
-            for each in receipt.refused:
-                who = printable(each.address.encode())
-                LOG.warning("a message was refused for %s: %s", who, each.reply)
             return True
         if error is None or (
             self.fail_silently and not isinstance(error, InvalidInput)
@@ -178,14 +177,18 @@ class EmailBackend(smtp.EmailBackend):
         receipt: Receipt | None,
         error: SMTPError | None,
     ) -> None:
-        """Send the signal, but for messages that it causes: they might have no end.
+        """Log refusals and send the signal, but for mail that this causes.
 
-        Django logs what a receiver raises, and mails what is logged to the admins.
+        There might be no end of it: Django logs what a receiver raises, and mails what
+        is logged to the admins.
         """
         if _telling.get():
             return
         token = _telling.set(True)
         try:
+            for each in () if receipt is None else receipt.refused:
+                who = printable(each.address.encode())
+                warn("a message was refused for %s: %s", who, each.reply)
             message_finished.send_robust(
                 type(self), message=message, receipt=receipt, error=error
             )

@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 import re
 import ssl
-import threading
 from collections.abc import Callable, Sequence
 from email.message import EmailMessage
 from typing import Final, Unpack
@@ -28,9 +27,11 @@ from esmtp_async._pace import check_count
 from esmtp_async._settings import ClientOptions
 from esmtp_async._sync import Recipe
 from esmtp_async._timeouts import check_seconds
-from esmtp_async.contrib._mailer import Entry, Mailer, MailThread
+from esmtp_async.contrib._mailer import Entry, Mailer, is_about_mail
 from esmtp_async.protocol._envelope import Envelope
 from esmtp_async.protocol._exceptions import InvalidInput, check_type
+
+__all__ = ["SMTPHandler"]
 
 #: Characters of one record; of what is longer the middle is left out.
 LONGEST: Final = 20_000
@@ -91,7 +92,8 @@ class SMTPHandler(logging.Handler):
         finally:
             del mailhost, credentials, options  # out of any traceback
         super().__init__()
-        self.subject = subject
+        #: What `getSubject` gives, unless it is overridden.
+        self.subject: str = subject
         self._flush_timeout = flush_timeout
         self._mailer = Mailer(
             make,
@@ -126,7 +128,7 @@ class SMTPHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Put a record down, as the text that it is now."""
-        if isinstance(threading.current_thread(), MailThread):
+        if is_about_mail(record):
             _complain(record)
             return
         try:

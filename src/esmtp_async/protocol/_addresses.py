@@ -125,8 +125,9 @@ class Mailbox:
         match = _grammar.MAILBOX.fullmatch(text)
         if match is None:
             msg = (
-                f"{text!r} is not one mailbox, local-part@domain, without display "
-                "name, list or brackets (RFC 5321 section 4.1.2)"
+                f"{text!r} is not one mailbox: local-part@domain alone, without "
+                "display name or brackets; of several each stands by itself (RFC 5321 "
+                "section 4.1.2)"
             )
             raise InvalidInput(msg)
         try:

@@ -112,8 +112,11 @@ class Authentication:
                 name for mechanism in self._mechanisms for name in mechanism.names
             ]
             refuse(
-                f"the server offers {' '.join(offered) or 'no mechanism'} for AUTH, "
-                f"and none of {', '.join(wanted)} is among them"
+                f"the server offers {' '.join(offered)} for AUTH, and none of "
+                f"{', '.join(wanted)} is among them; auth= takes others"
+                if offered
+                else "the server offers no AUTH: leave the credentials out, or go to "
+                "a port where mail is submitted, 587 or 465"
             )
         return candidates
 
@@ -147,7 +150,7 @@ class Authentication:
         return True
 
     def _refused(self) -> AuthenticationFailed:
-        return self._unsatisfied(f"the server refused AUTH: {self._reply}")
+        return self._unsatisfied(f"the server refused AUTH {self._name}: {self._reply}")
 
     def _unsatisfied(self, problem: str) -> AuthenticationFailed:
         """Tell why we do not go on, whatever the server says."""

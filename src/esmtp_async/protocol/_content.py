@@ -247,7 +247,7 @@ class MailData:
             self._stream = _Stream(blocks, self.size, form)
 
     async def read(self) -> bytes:
-        """Give the next canonical octets of a stream, at most `BLOCK`; b"" at its end.
+        """Give the next canonical octets of a stream, at most 64 KiB; none at its end.
 
         Raises whatever the stream raises, and `ValueError` if it is not as long as it
         was known to be.

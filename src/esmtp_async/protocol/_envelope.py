@@ -1,12 +1,10 @@
 """The envelope: who a message is from and who it is for (RFC 5321 §2.3.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from esmtp_async.protocol import _parameters
 from esmtp_async.protocol._addresses import ForwardPath, ReversePath
@@ -83,7 +81,7 @@ class Envelope(NamedTuple):
         *,
         forwarded: tuple[Parameter, ...] = (),
         preferred: frozenset[str] = frozenset(),
-    ) -> Envelope:
+    ) -> Self:
         """Make an envelope of addresses; a path given twice is kept once.
 
         Raises `InvalidInput`, which tells the address that is wrong.

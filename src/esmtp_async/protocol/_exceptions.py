@@ -115,7 +115,7 @@ class Refused(NotDelivered):
         circumstances.setdefault("temporary", reply is not None and reply.temporary)
         super().__init__(message, **circumstances)
         #: The verb that was refused, for example `RCPT`; empty for the greeting.
-        self.command = command
+        self.command: str = command
 
 
 class GreetingRefused(Refused):
@@ -140,7 +140,7 @@ class AuthenticationFailed(Refused):
     ) -> None:
         super().__init__(message, command=command, **circumstances)
         #: The SASL mechanism, once one was begun; for example `XOAUTH2`.
-        self.mechanism = mechanism
+        self.mechanism: str = mechanism
         #: What the server told of the reason beside its reply, where the
         #: mechanism has a place for it: `status`, `scope` (RFC 7628 §3.2.2).
         self.details: Mapping[str, str] = dict(details or {})
@@ -152,15 +152,18 @@ class AuthenticationFailed(Refused):
 
 
 class SenderRefused(Refused):
-    """The reverse-path was refused: MAIL was answered 4yz or 5yz."""
+    """The reverse-path was refused: 4yz or 5yz to MAIL (RFC 5321 §4.1.1.2)."""
 
 
 class RecipientsRefused(Refused):
-    """Every forward-path was refused: no RCPT was answered 2yz."""
+    """Every forward-path was refused: no 2yz to any RCPT (RFC 5321 §4.1.1.3).
+
+    From `Receipt.raise_for_refused` it tells of some, wherever that was decided.
+    """
 
 
 class ContentRefused(Refused):
-    """The message was refused: at DATA, at BDAT, or after its end."""
+    """The message was refused: at DATA, at BDAT, or after its end (RFC 5321 §3.3)."""
 
 
 class NotSupported(NotDelivered):
@@ -175,7 +178,7 @@ class NotSupported(NotDelivered):
     ) -> None:
         super().__init__(message, **circumstances)
         #: The EHLO keyword, for example `SMTPUTF8`.
-        self.extension = extension
+        self.extension: str = extension
 
 
 class TLSFailed(NotDelivered):
@@ -190,7 +193,7 @@ class TLSFailed(NotDelivered):
     ) -> None:
         super().__init__(message, **circumstances)
         #: Why the server's certificate does not verify; empty if it is not that.
-        self.certificate_error = certificate_error
+        self.certificate_error: str = certificate_error
 
 
 class ConnectFailed(NotDelivered, ConnectionError):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from esmtp_async.protocol import _grammar
-from esmtp_async.protocol._replies import Reply
+from esmtp_async.protocol._replies import Reply, printable
 
 # SIZE 1*20DIGIT (RFC 1870 §3); LIMITS values 1*6DIGIT, not 0 (RFC 9422 §4).
 _MAX_SIZE_DIGITS = 20
@@ -26,7 +26,7 @@ def _number(text: str, max_digits: int) -> int | None:
 
 
 class Extensions(Mapping[str, str]):
-    """Keywords, in upper case, to the parameters that followed them.
+    """Keywords, in upper case, to the parameters that followed them, to be printed.
 
     Look-up ignores case. Empty before EHLO, after HELO and after a TLS
     handshake (RFC 3207 §4.2).
@@ -40,7 +40,7 @@ class Extensions(Mapping[str, str]):
         """Read the lines behind the first of a reply to EHLO or LHLO."""
         offers: dict[str, str] = {}
         for line in reply.lines[1:]:
-            text = line.decode("ascii", "replace").strip(" ")
+            text = printable(line).strip(" ")
             # "AUTH=LOGIN PLAIN" stood in drafts before RFC 4954 and lives on.
             if text[:5].upper() == "AUTH=":
                 text = f"AUTH {text[5:]}"

@@ -42,7 +42,7 @@ class Ledger:
 
     def __init__(self, envelope: Envelope) -> None:
         #: Who it is from and for.
-        self.envelope = envelope
+        self.envelope: Envelope = envelope
         self._lmtp = False
         # Recipients by position: those asked for, in order; the replies to
         # them; those that need what the server lacks.

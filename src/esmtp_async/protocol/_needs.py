@@ -15,6 +15,7 @@ from esmtp_async.protocol._envelope import Envelope, Recipient
 from esmtp_async.protocol._exceptions import NotSupported
 from esmtp_async.protocol._extensions import Extensions
 from esmtp_async.protocol._parameters import Parameter
+from esmtp_async.protocol._replies import printable
 from esmtp_async.protocol._session import Session
 
 
@@ -26,7 +27,8 @@ def _not_offered(extension: str, why: str) -> NotSupported:
 def rcpt(recipient: Recipient, session: Session, preferred: frozenset[str]) -> Rcpt:
     """Give the command that asks for a recipient."""
     if recipient.path.needs_smtputf8 and "SMTPUTF8" not in session.extensions:
-        raise _not_offered("SMTPUTF8", "a recipient needs")
+        who = printable(recipient.address.encode())
+        raise _not_offered("SMTPUTF8", f"the recipient {who} needs")
     if not recipient.parameters:
         return Rcpt(recipient.path)
     return Rcpt(recipient.path, served(recipient.parameters, session, preferred))

@@ -4,8 +4,6 @@ Each is made from what the caller means and has its RFC's grammar from then on; 
 the server at hand can do of it is told by `Parameter.unmet`, before MAIL is said.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -162,9 +160,14 @@ class DeliverBy:
         return _whole(self.by_time)
 
 
-def deliver_by(value: DeliverBy) -> Parameter:
-    """Make BY: when it must be delivered, and what if it is not."""
-    check_type("deliver_by", value, DeliverBy)
+def deliver_by(value: DeliverBy | int | timedelta) -> Parameter:
+    """Make BY: when it must be delivered, and what if it is not.
+
+    A mere time is that of `DeliverBy`, and it is returned then.
+    """
+    check_type("deliver_by", value, DeliverBy, int, timedelta)
+    if not isinstance(value, DeliverBy):
+        value = DeliverBy(value)
     mode = value.by_mode.upper()
     trace = "T" if value.by_trace else ""
     check = partial(_check_by_time, value.seconds) if mode == "R" else None
@@ -179,6 +182,14 @@ def _check_by_time(seconds: int, session: Session) -> str | None:
         f"BY={seconds} is less than the {least} seconds in which the server delivers "
         "or returns a message (DELIVERBY)"
     )
+
+
+# 8BITMIME (RFC 6152)
+
+
+def eight_bit() -> Parameter:
+    """Make BODY=8BITMIME: octets above 127 may come, and are not to be encoded."""
+    return Parameter("8BITMIME", "BODY", "8BITMIME")
 
 
 # FUTURERELEASE (RFC 4865)

@@ -42,7 +42,10 @@ _SEPARATORS: Final = frozenset({b" ", b"-", b""})
 
 
 class ReplyReader:
-    """Makes replies out of octets as they come, however they are cut."""
+    """Makes replies out of octets as they come, however they are cut (RFC 5321 §4.2).
+
+    With `lenient_eol` a lone LF may end a line too. `redaction` is what no reply shows.
+    """
 
     def __init__(
         self, *, lenient_eol: bool = False, redaction: Redaction | None = None

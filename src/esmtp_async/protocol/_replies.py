@@ -113,7 +113,7 @@ class Reply(NamedTuple):
 
         None where there is none, or where its class contradicts the code.
         """
-        match = _ENHANCED.match(self.lines[0])
+        match = _ENHANCED.match(self.lines[0]) if self.lines else None
         if match is None or int(match[1]) != self.code // 100:
             return None
         return EnhancedStatus(int(match[1]), int(match[2]), int(match[3]))

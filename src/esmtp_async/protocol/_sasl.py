@@ -28,7 +28,7 @@ class Channel(NamedTuple):
     mechanism: str
     #: The names of all mechanisms that the server offers.
     offered: tuple[str, ...]
-    #: The server, as the caller named it; "" where it has no name.
+    #: The server, as the caller named it; empty where it has no name.
     host: str
     #: The port of the server; 0 where there is none.
     port: int
@@ -98,6 +98,7 @@ class Secret:
         raise TypeError(msg)
 
 
+@runtime_checkable
 class Mechanism(Protocol):
     """What a SASL mechanism must be; anybody may write one."""
 
@@ -168,7 +169,7 @@ class Credentials:
 
     def __init__(self, username: str, password: str | Secret) -> None:
         #: Who we are.
-        self.username = username
+        self.username: str = username
         self._password = password if isinstance(password, Secret) else Secret(password)
         del password  # from here on no traceback with variables shows it
         for what, problem in (
@@ -261,7 +262,7 @@ class External:
             msg = f"the authzid {problem}"
             raise InvalidInput(msg)
         #: Whom to act for; empty for whom the certificate names (RFC 4422 Appendix A).
-        self.authzid = authzid
+        self.authzid: str = authzid
 
     def __repr__(self) -> str:
         return f"External({self.authzid!r})"
@@ -288,7 +289,7 @@ class Anonymous:
             msg = f"the trace {problem}"
             raise InvalidInput(msg)
         #: What the server may write down of who it is (RFC 4505 §2).
-        self.trace = trace
+        self.trace: str = trace
 
     def __repr__(self) -> str:
         return f"Anonymous({self.trace!r})"

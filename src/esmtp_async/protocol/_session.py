@@ -72,6 +72,11 @@ class Session:
     It raises two errors only: `LocalProtocolError` when the caller may not do
     that now, and nothing has changed; `RemoteProtocolError` when the server
     did what no server may, and `state` is CLOSED from then on.
+
+    `owner` gets the greeting: whatever has `replied`, as an `Exchange` has. `tls` tells
+    that TLS protects the connection already. Without `pipelining` one command is on its
+    way at a time, with it at most `window`. `lenient_reply_eol` takes lines that end in
+    a lone LF.
     """
 
     def __init__(
@@ -85,10 +90,10 @@ class Session:
         lenient_reply_eol: bool = False,
     ) -> None:
         #: Whether LMTP is spoken, not SMTP (RFC 2033).
-        self.lmtp = lmtp
+        self.lmtp: bool = lmtp
         #: Whether TLS protects it.
         self.tls: bool = tls
-        #: What is known of the server.
+        #: What is known of the server: what it offers, whether it knows us.
         self.peer: Peer = Peer()
         self._allow_pipelining = pipelining
         #: Whether commands go in groups: it is offered, and allowed (RFC 2920).

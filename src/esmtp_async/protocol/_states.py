@@ -121,7 +121,7 @@ OVERTAKEN: Final = True
 # The columns: verb, states, then the state after 2yz, 3yz, and 4yz or 5yz.
 # fmt: off
 # ruff: noqa: E501
-#: The whole machine, as it was written.
+#: The whole machine as it was written, each line a `Row`.
 ROWS: Final = (
     Row(Verb.CONNECT,  _in("CONNECTED"),                             GREETED, NEVER, REFUSED, ALONE),
     Row(Verb.HELLO,    _in("GREETED READY MAIL RCPT INDETERMINATE"), READY,   NEVER, STAY,    ALONE),
@@ -228,13 +228,14 @@ def projection(rows: tuple[Row, ...]) -> Mapping[tuple[State, Verb], State]:
     return table
 
 
-#: Where a reply leads.
+#: Where a reply leads: from state, verb and severity to the next state. What is not
+#: in it is a violation.
 TRANSITIONS: Final = transitions(ROWS)
 
-#: Where a good reply leads.
+#: Where a good reply leads: from state and verb to the next state.
 PROJECTION: Final = projection(ROWS)
 
-#: What may be sent where.
+#: What may be sent where: pairs of a state and a verb.
 SENDABLE: Final = frozenset(
     (state, row.verb) for row in ROWS if not row.overtaken for state in row.states
 )

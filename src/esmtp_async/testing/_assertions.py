@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import ndiff
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import ndiff, unified_diff
+from functools import partial
+from itertools import islice
+from operator import attrgetter
 from typing import Final, NamedTuple, Protocol
 
 from esmtp_async.testing._store import Said, StoredMessage, lines_of
@@ -14,6 +17,12 @@ Expected = str | re.Pattern[str]
 
 #: How many messages, and lines of a conversation, are told at most.
 _SHOWN: Final = 20
+#: Characters within whose lines differences are looked for: that takes its time.
+_CLOSELY: Final = 8000
+#: How many lines are told of what is longer.
+_LINES: Final = 60
+
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 
 class Inbox(Protocol):
@@ -30,36 +39,52 @@ class Inbox(Protocol):
         ...
 
 
+class _Text(NamedTuple):
+    """A text that a message must have."""
+
+    name: str
+    expected: Expected
+    #: Gets it from the message.
+    of: Callable[[StoredMessage], str]
+
+
+class _Mismatch(NamedTuple):
+    """What about a message is otherwise."""
+
+    name: str
+    expected: object
+    found: object
+
+
 class _Wanted(NamedTuple):
     """What a message must be; None is anything."""
 
     to: str | Sequence[str] | None
     sender: str | None
-    #: By the name it is told by; `_text` gets it from a message.
-    texts: Mapping[str, Expected]
+    texts: Sequence[_Text]
     attachments: Sequence[str] | None
     content: bytes | None
 
-    def mismatches(self, message: StoredMessage) -> Iterator[list[str]]:
-        """Yield what about a message is otherwise, as lines."""
+    def mismatches(self, message: StoredMessage) -> Iterator[_Mismatch]:
+        """Yield what about a message is otherwise."""
         paths = list(message.forward_paths)
         if isinstance(self.to, str):
             if self.to not in paths:
-                yield _versus("to", self.to, ", ".join(paths))
+                yield _Mismatch("to", self.to, ", ".join(paths))
         elif self.to is not None and sorted(self.to) != sorted(paths):
-            yield _versus("to", ", ".join(self.to), ", ".join(paths))
+            yield _Mismatch("to", ", ".join(self.to), ", ".join(paths))
         if self.sender not in {None, message.reverse_path}:
-            yield _versus("sender", self.sender, message.reverse_path)
-        for name, expected in self.texts.items():
-            found = _text(message, name)
+            yield _Mismatch("sender", self.sender, message.reverse_path)
+        for name, expected, of in self.texts:
+            found = of(message)
             if not _fits(expected, found):
-                yield _versus(name, expected, found)
+                yield _Mismatch(name, expected, found)
         if self.attachments is not None:
             names = [attachment.filename for attachment in message.attachments]
             if list(self.attachments) != names:
-                yield _versus("attachments", list(self.attachments), names)
+                yield _Mismatch("attachments", list(self.attachments), names)
         if self.content is not None and self.content != message.content:
-            yield _differing_octets(self.content, message.content)
+            yield _Mismatch("content", self.content, message.content)
 
 
 def assert_sent(
@@ -105,11 +130,14 @@ def assert_sent(
     __tracebackhide__ = True  # pytest shows where it was called
     if count is not None and count < 1:
         raise ValueError(f"count={count}: for none there is assert_nothing_sent")
-    given = {"subject": subject, "text": text, "html": html, **(headers or {})}
+    texts = {"subject": subject, "text": text, "html": html}
     wanted = _Wanted(
         to if to is None or isinstance(to, str) else list(to),
         sender,
-        {name: value for name, value in given.items() if value is not None},
+        [
+            *(_Text(n, x, attrgetter(n)) for n, x in texts.items() if x is not None),
+            *(_Text(n, x, partial(_field, n)) for n, x in (headers or {}).items()),
+        ],
         None if attachments is None else list(attachments),
         content,
     )
@@ -140,15 +168,8 @@ def assert_nothing_sent(inbox: Inbox, *, to: str | None = None) -> None:
         raise AssertionError("\n".join(told[: _SHOWN + 1]))
 
 
-def _text(message: StoredMessage, name: str) -> str:
-    """Give a text of a message: one of its own, or a header field."""
-    match name:
-        case "subject":
-            return message.subject
-        case "text":
-            return message.text
-        case "html":
-            return message.html
+def _field(name: str, message: StoredMessage) -> str:
+    """Give a header field of a message."""
     return str(message.message.get(name, ""))
 
 
@@ -160,39 +181,45 @@ def _fits(expected: Expected, found: str) -> bool:
 
 def _lines(text: str) -> list[str]:
     """Take a text apart, whatever its line ends, and whether or not one ends it."""
-    return text.rstrip("\r\n").splitlines()
+    return _LINE_END.split(text.rstrip("\r\n"))
 
 
-def _versus(what: str, expected: object, found: object) -> list[str]:
+def _told(mismatch: _Mismatch) -> list[str]:
     """Tell what was expected and what was found; line by line if there are several."""
+    name, expected, found = mismatch
+    heading = f"{name}: - expected, + found"
+    if isinstance(expected, bytes) and isinstance(found, bytes):
+        return [heading, *_differences(_octets(expected), _octets(found))]
     if isinstance(expected, str) and isinstance(found, str):
         wanted, there = _lines(expected), _lines(found)
         if max(len(wanted), len(there)) > 1:
-            return [f"{what}: - expected, + found", *_differences(wanted, there)]
+            return [heading, *_differences(wanted, there)]
     pattern = isinstance(expected, re.Pattern)
     shown = expected.pattern if isinstance(expected, re.Pattern) else expected
     return [
-        f"{what}: {'pattern ' if pattern else 'expected'} {shown!r}",
-        f"{' ' * len(what)}  found    {found!r}",
+        f"{name}: {'pattern ' if pattern else 'expected'} {shown!r}",
+        f"{' ' * len(name)}  found    {found!r}",
     ]
 
 
-def _differing_octets(expected: bytes, found: bytes) -> list[str]:
-    """Tell two messages line by line, each octet as it is."""
-    wanted, there = (
-        [repr(line)[1:] for line in octets.splitlines(keepends=True)]
-        for octets in (expected, found)
-    )
-    return ["content: - expected, + found", *_differences(wanted, there)]
+def _octets(content: bytes) -> list[str]:
+    """Give the lines of a message, each octet as it is."""
+    return [repr(line)[1:] for line in content.splitlines(keepends=True)]
 
 
 def _differences(wanted: list[str], there: list[str]) -> Iterator[str]:
-    return (f"  {line.rstrip()}" for line in ndiff(wanted, there))
+    """Tell two texts line by line, of long ones only where they begin to differ."""
+    if sum(map(len, wanted)) + sum(map(len, there)) <= _CLOSELY:
+        lines = ndiff(wanted, there)
+    else:
+        headless = islice(unified_diff(wanted, there, n=1, lineterm=""), 2, None)
+        lines = islice(headless, _LINES)
+    return (f"  {line.rstrip()}" for line in lines)
 
 
 def _problem(
     messages: Sequence[StoredMessage],
-    wrong: Sequence[list[list[str]]],
+    wrong: Sequence[list[_Mismatch]],
     fitting: int,
     count: int | None,
 ) -> list[str]:
@@ -209,7 +236,7 @@ def _problem(
             fits = "" if wrong[index] else ": fits"
             told.append(_summary(index + 1, message) + fits)
         if index == likeliest:
-            told += [f"     {line}" for lines in wrong[index] for line in lines]
+            told += [f"     {line}" for each in wrong[index] for line in _told(each)]
     if len(messages) > _SHOWN:
         told.append(f"  and others, {len(messages)} in all")
     return told

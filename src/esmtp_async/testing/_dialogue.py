@@ -19,7 +19,7 @@ from esmtp_async.testing._arguments import (
     line_allowance,
 )
 from esmtp_async.testing._rules import RuleBook
-from esmtp_async.testing._store import Record
+from esmtp_async.testing._store import Page, Record
 from esmtp_async.testing._wire import Hangup, LineTooLong, Wire
 
 #: RFC 4954 §4: the longest line of all, CRLF included.
@@ -46,8 +46,8 @@ _SHOWN: Final = 120
 class Client:
     """What the server knows of the client."""
 
-    #: Which connection to the server it has, counted from 1.
-    number: int
+    #: Where is written what it says.
+    page: Page
     #: Whether it has said EHLO, HELO or LHLO.
     introduced: bool = False
     #: Who has been authenticated.
@@ -56,6 +56,11 @@ class Client:
     tls: bool = False
     #: Whom it stands for, as XCLIENT told.
     xclient: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        """Which connection to the server it has, counted from 1."""
+        return self.page.number
 
     def secured(self) -> None:
         """Forget everything but that TLS is up now (RFC 3207 §4.2)."""

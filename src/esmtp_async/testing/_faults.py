@@ -10,6 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from typing import Final
 
+from esmtp_async.protocol._addresses import ForwardPath, Mailbox, ReversePath
 from esmtp_async.testing._rules import Rule
 
 #: Where in a conversation a fault can happen, and the verbs of `Rule` it stands for.
@@ -98,7 +99,7 @@ class Faulty(ABC):
 
         Raises:
             ValueError: if nothing tells what is refused, if there is no such place, or
-                a path has no place there, or the reply is none.
+                a path has no place there or is none, or the reply is none.
         """
         if recipient is None and sender is None and at is None:
             raise ValueError("what is refused? Give a recipient, a sender, or at=")
@@ -191,17 +192,27 @@ def _verbs(at: str) -> str:
     return PLACES[at.lower()]
 
 
-def _path(path: str) -> str:
-    """Make an expression for a path in its brackets."""
-    return ("<[^>]*" if path.startswith("@") else "<") + re.escape(path) + ">"
+def _path(kind: type[ForwardPath | ReversePath], path: str) -> str:
+    """Make an expression for a path, without which a fault would never happen.
+
+    A client may say a domain as it is given here, or by its A-labels.
+    """
+    if path.startswith("@"):
+        domain = Mailbox.parse(f"x{path}").domain
+        return f"<[^>]*{_either(path, f'@{domain}')}>"
+    return _either(f"<{path}>", kind.parse(path).wire.decode())
+
+
+def _either(*texts: str) -> str:
+    return f"(?:{'|'.join(dict.fromkeys(map(re.escape, texts)))})"
 
 
 def _argument(at: str, sender: str | None, recipient: str | None) -> str:
     """Make an expression for what `Rule` sees of these paths."""
     place = at.lower()
     if place == "message":
-        from_ = "" if sender is None else f"^{_path(sender)}"
-        to = "" if recipient is None else f".* {_path(recipient)}"
+        from_ = "" if sender is None else f"^{_path(ReversePath, sender)}"
+        to = "" if recipient is None else f".* {_path(ForwardPath, recipient)}"
         return from_ + to
     known = f"at {place!r}: only at 'mail' (a sender), 'rcpt' (a recipient), 'message'"
     if recipient is not None and place != "rcpt":
@@ -209,5 +220,5 @@ def _argument(at: str, sender: str | None, recipient: str | None) -> str:
     if sender is not None and place != "mail":
         raise ValueError(f"a sender is not known {known}")
     if recipient is not None:
-        return f"^TO:{_path(recipient)}"
-    return "" if sender is None else f"^FROM:{_path(sender)}"
+        return f"^TO:{_path(ForwardPath, recipient)}"
+    return "" if sender is None else f"^FROM:{_path(ReversePath, sender)}"

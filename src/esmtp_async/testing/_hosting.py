@@ -16,7 +16,7 @@ from anyio.abc import ByteStream, SocketAttribute, TaskGroup
 from esmtp_async._client import SMTPClient
 from esmtp_async._settings import ClientOptions
 from esmtp_async.testing._pipes import memory_pipe
-from esmtp_async.testing._store import Ledger, Record, Said
+from esmtp_async.testing._store import Book, Ledger, Page, Record, Said
 from esmtp_async.testing._tls import Authority
 from esmtp_async.testing._wire import Wire
 
@@ -48,6 +48,7 @@ class Host(ABC):
         self.peak_connections: int = 0
         self._ledger = Ledger()
         self._record: Record = self._ledger if record is None else record
+        self._book = Book(self._record)
         self._hostname = hostname
         self._idle_timeout = idle_timeout
         self._fragment = fragment
@@ -59,8 +60,8 @@ class Host(ABC):
         self._failures: list[Exception] = []
 
     @abstractmethod
-    async def _converse(self, wire: Wire, number: int) -> None:
-        """Hold the `number`th conversation; the wire is closed behind it."""
+    async def _converse(self, wire: Wire, page: Page) -> None:
+        """Hold the conversation of a page; the wire is closed behind it."""
 
     @property
     def transcript(self) -> list[list[Said]]:
@@ -125,24 +126,27 @@ class Host(ABC):
             raise RuntimeError("the server is not running: use `async with`")
         return self._tasks
 
-    def _admit(self, stream: ByteStream) -> tuple[Wire, int]:
+    def _forget(self) -> None:
+        self._ledger.clear()
+        self._book.forget()
+        self.connections = self.peak_connections = 0
+
+    def _admit(self, stream: ByteStream) -> tuple[Wire, Page]:
         self.connections += 1
+        page = Page(self._book)
         wire = Wire(
-            stream,
-            self._record.tape(self.connections),
-            idle_timeout=self._idle_timeout,
-            fragment=self._fragment,
+            stream, page, idle_timeout=self._idle_timeout, fragment=self._fragment
         )
         self._open.add(wire)
         self.peak_connections = max(self.peak_connections, self.open_connections)
-        return wire, self.connections
+        return wire, page
 
     async def _accept(self, stream: ByteStream) -> None:
         await self._serve(*self._admit(stream))
 
-    async def _serve(self, wire: Wire, number: int) -> None:
+    async def _serve(self, wire: Wire, page: Page) -> None:
         try:
-            await self._converse(wire, number)
+            await self._converse(wire, page)
         except Exception as error:  # noqa: BLE001 - raised when the server is left
             self._failures.append(error)
         finally:

@@ -74,6 +74,11 @@ class RuleBook:
         self.rules = list(rules)
         self._matches: Counter[Rule] = Counter()
 
+    def clear(self) -> None:
+        """Forget the rules; one that comes back counts from the beginning."""
+        self.rules.clear()
+        self._matches.clear()
+
     def match(self, verb: str, argument: str) -> Rule:
         """Give the first rule that applies to this command, and count it.
 

@@ -32,8 +32,6 @@ neither reads nor writes any more; nothing can follow these. `S! wait SECONDS` p
 `C! chunk` for as many octets as the `BDAT` before it says.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

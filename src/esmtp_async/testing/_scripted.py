@@ -13,6 +13,7 @@ from esmtp_async._client import SMTPClient
 from esmtp_async._settings import ClientOptions
 from esmtp_async.testing._hosting import Host
 from esmtp_async.testing._script import Action, Script, Step
+from esmtp_async.testing._store import Page
 from esmtp_async.testing._wire import Gone, Hangup, Idle, Wire
 
 #: Of mail data whatever they are; more are read, but not kept.
@@ -73,10 +74,10 @@ class ScriptedServer(Host):
         lmtp = any(step.text.startswith("LHLO") for step in steps)
         return self._client("lmtp" if lmtp else "smtp", defaults)
 
-    async def _converse(self, wire: Wire, number: int) -> None:
-        if number > len(self._scripts):
-            raise AssertionError(f"there is no script for connection {number}")
-        script = self._scripts[number - 1]
+    async def _converse(self, wire: Wire, page: Page) -> None:
+        if page.number > len(self._scripts):
+            raise AssertionError(f"there is no script for connection {page.number}")
+        script = self._scripts[page.number - 1]
         await _Player(self, script, wire, self._closing).play()
 
 

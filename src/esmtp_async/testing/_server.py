@@ -16,7 +16,7 @@ from esmtp_async.testing._rules import Rule, RuleBook
 from esmtp_async.testing._script import Script
 from esmtp_async.testing._session import Conversation
 from esmtp_async.testing._settings import DEFAULT_EXTENSIONS, Settings
-from esmtp_async.testing._store import Record, StoredMessage
+from esmtp_async.testing._store import Page, Record, StoredMessage
 from esmtp_async.testing._wire import Wire
 
 #: Octets; what keeps a runaway client from filling the memory.
@@ -138,21 +138,21 @@ class SMTPServer(Host, Faulty):
         """The transcript as scripts, a connection each, for `ScriptedServer` to play.
 
         A client with another name, message or password can play along: these are told
-        by their form alone.
+        by their form alone. Of a connection that was open at a `reset` there is none.
         """
         return [
             script_of(said, f"connection {number}", tls=self._settings.implicit_tls)
             for number, said in enumerate(self.transcript, 1)
+            if not said or said[0].side == "S"
         ]
 
     def reset(self) -> None:
-        """Forget the rules and all that was seen, as between two tests."""
-        self.rules.clear()
-        self.messages.clear()
-        self.violations.clear()
-        self.notes.clear()
-        self.transcript.clear()
-        self.connections = self.peak_connections = 0
+        """Forget the rules and all that was seen, as between two tests.
+
+        A connection that stays open gets another number, once something is said on it.
+        """
+        self._rules.clear()
+        self._forget()
 
     def client(self, **options: Unpack[ClientOptions]) -> SMTPClient:
         """Make a client for this server: over TCP if it listens, else in memory.
@@ -182,13 +182,13 @@ class SMTPServer(Host, Faulty):
         defaults.update(options)
         return defaults
 
-    async def _converse(self, wire: Wire, number: int) -> None:
+    async def _converse(self, wire: Wire, page: Page) -> None:
         conversation = Conversation(
             settings=self._settings,
             record=self._record,
             rules=self._rules,
             wire=wire,
-            number=number,
+            page=page,
             authority=lambda: self.authority,
         )
         await conversation.hold()

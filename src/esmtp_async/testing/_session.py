@@ -26,7 +26,7 @@ from esmtp_async.testing._dialogue import Client, Dialogue
 from esmtp_async.testing._rules import RuleBook
 from esmtp_async.testing._sasl import Realm
 from esmtp_async.testing._settings import Settings
-from esmtp_async.testing._store import Record
+from esmtp_async.testing._store import Page, Record
 from esmtp_async.testing._tls import Authority
 from esmtp_async.testing._transactions import Transactions
 from esmtp_async.testing._wire import Gone, Hangup, Idle, Wire
@@ -52,13 +52,13 @@ class Conversation:
         record: Record,
         rules: RuleBook,
         wire: Wire,
-        number: int,
+        page: Page,
         authority: Callable[[], Authority],
     ) -> None:
         self._settings = settings
         self._wire = wire
         self._authority = authority
-        self._client = client = Client(number)
+        self._client = client = Client(page)
         self._dialogue = dialogue = Dialogue(record, rules, wire, client)
         self._transactions = transactions = Transactions(
             settings=settings,

@@ -1,11 +1,9 @@
 """What a server keeps: messages, breaches of the protocol, and what was said."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from threading import Condition
 from typing import Literal, NamedTuple, Protocol
 
@@ -109,12 +107,21 @@ class StoredMessage:
 
     def _body(self, subtype: Literal["plain", "html"]) -> str:
         part = self.message.get_body(preferencelist=(subtype,))
-        return "" if part is None else str(part.get_content()).replace("\r\n", "\n")
+        return "" if part is None else _decoded(part).replace("\r\n", "\n")
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
         """The files with it, decoded; a message as octets."""
         return tuple(map(_attachment, self.message.iter_attachments()))
+
+
+def _decoded(part: MIMEPart) -> str:
+    """Give a text; of a charset that Python does not know, as UTF-8."""
+    try:
+        return str(part.get_content())
+    except LookupError:
+        octets = part.get_payload(decode=True)
+        return octets.decode(errors="replace") if isinstance(octets, bytes) else ""
 
 
 def _attachment(part: EmailMessage) -> Attachment:
@@ -164,6 +171,43 @@ class Record(Protocol):
 
 
 @dataclass
+class Book:
+    """A record, of which each connection has a page."""
+
+    record: Record
+    #: How many pages there are.
+    pages: int = 0
+    #: How often all of them were thrown away.
+    edition: int = 0
+
+    def forget(self) -> None:
+        """Throw all pages away; whoever goes on writing begins another one."""
+        self.pages = 0
+        self.edition += 1
+
+
+class Page:
+    """Where is written what is said on one connection."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._turn()
+
+    def _turn(self) -> None:
+        self._book.pages += 1
+        #: Counted from 1: the number of the connection.
+        self.number: int = self._book.pages
+        self._edition = self._book.edition
+        self._tape = self._book.record.tape(self.number)
+
+    def append(self, said: Said) -> None:
+        """Write what was said next."""
+        if self._edition != self._book.edition:
+            self._turn()
+        self._tape.append(said)
+
+
+@dataclass
 class Ledger:
     """Everything a server has seen, over all its connections: a `Record` in memory."""
 
@@ -196,6 +240,11 @@ class Ledger:
         """Give a name to a message that is about to be taken."""
         self._queued += 1
         return f"{self._queued:08X}"
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for each in (self.messages, self.violations, self.notes, self.transcript):
+            each.clear()
 
     def store(self, message: StoredMessage) -> None:
         """Take a message, or one more recipient of a message that was taken already."""

@@ -14,9 +14,10 @@ from typing import Final, Self, Unpack
 from urllib.parse import quote, urlencode
 
 from anyio import to_thread
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal
 
 from esmtp_async._client import SMTPClient
+from esmtp_async._portal import PortalThread
 from esmtp_async._settings import ClientOptions
 from esmtp_async.testing._faults import Faulty
 from esmtp_async.testing._rules import Rule
@@ -72,8 +73,7 @@ class ThreadedServer(Faulty):
         if self._portal is not None:
             raise RuntimeError("the server is running already")
         with ExitStack() as stack:
-            portal = start_blocking_portal("asyncio", name="esmtp_async.testing")
-            self._portal = stack.enter_context(portal)
+            self._portal = stack.enter_context(PortalThread("esmtp_async.testing"))
             stack.callback(self._forget)
             self._listen()
             stack.push(self._leave)
@@ -139,11 +139,7 @@ class ThreadedServer(Faulty):
 
     @property
     def port(self) -> int:
-        """The TCP port.
-
-        Raises:
-            RuntimeError: if the server is not running.
-        """
+        """The TCP port; raises `RuntimeError` if the server is not running."""
         self._running()
         return self._port
 
