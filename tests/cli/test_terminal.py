@@ -53,7 +53,7 @@ def ended(terminal: pexpect.spawn[str]) -> str:
 
 def test_a_message_is_not_waited_for() -> None:
     terminal = at_terminal(["send"])
-    assert "there is no message: give FILE" in ended(terminal)
+    assert "esmtp: there is no message: give FILE" in ended(terminal)
     assert terminal.exitstatus == 2
 
 
