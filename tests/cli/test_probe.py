@@ -147,7 +147,8 @@ def test_a_certificate_that_nobody_vouches_for(
         run = esmtp("probe", server)
         as_json = esmtp("probe", "--json", server)
     assert run.returncode == 3
-    assert b": the certificate of localhost does not verify" in run.stderr
+    assert b"esmtp: TLSFailed: localhost:" in run.stderr
+    assert b": the certificate of localhost does not verify: " in run.stderr
     assert b"in clear      PIPELINING" in run.stdout
     told = json.loads(as_json.stdout)
     assert told["error"][0] == "TLSFailed"
