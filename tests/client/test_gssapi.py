@@ -208,7 +208,7 @@ async def test_nothing_is_said_without_a_ticket(
         async with server.client(auth=Gssapi(), allow_plaintext_auth=True) as client:
             error = await failure(client, AuthenticationFailed)
         assert server.heard[0].verbs == ["EHLO"]
-    assert str(error) == "GSSAPI: no credentials"
+    assert str(error).endswith(": GSSAPI: no credentials")
     assert (error.reply, error.command) == (None, "AUTH")
 
 
