@@ -42,8 +42,7 @@ class PortalThread:
         """Start the loop; raises what keeps it from that."""
         self._thread.start()
         portal = self._begun.result()
-        self._forgotten = finalize(self, _end, portal, self._thread)
-        self._forgotten.atexit = False  # the process ends it
+        finalize(self, _end, portal, self._thread).atexit = False  # it ends without
         return portal
 
     def __exit__(
@@ -53,7 +52,6 @@ class PortalThread:
         traceback: TracebackType | None,
     ) -> None:
         """Wait for all calls to come to their end, cancelled if there is an error."""
-        self._forgotten.detach()
         _stop(self._begun.result(), cancel=exc is not None)
         self._thread.join()
 
@@ -81,6 +79,6 @@ def _stop(portal: BlockingPortal, *, cancel: bool) -> None:
 
 def _end(portal: BlockingPortal, thread: Thread) -> None:
     """Stop what is forgotten, without a wait: whoever collects it may hold locks."""
-    if thread.is_alive():  # not in a fork
+    if thread.is_alive():  # not if it was left, nor in a fork
         with suppress(RuntimeError):  # no thread can be started any more
             Thread(target=_stop, args=(portal,), kwargs={"cancel": True}).start()

@@ -14,9 +14,11 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial
 from importlib import util
 
@@ -408,9 +410,36 @@ def test_a_forked_process_ends_as_any_other(
     assert [stored.connection for stored in server.messages] == [1, 1]
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-def test_of_a_forgotten_client_the_thread_ends(server: SMTPServer) -> None:
-    SyncSMTPClient(address(server)).send(ADDRESSED)
+def test_of_a_forgotten_client_the_thread_ends() -> None:
+    SyncSMTPClient()._started()
     gc.collect()
     wait_until(lambda: not portals(), "its thread goes on")
+
+
+def test_what_a_fork_leaves_behind_stays_as_it_is() -> None:
+    client = SyncSMTPClient()
+    of_the_parent = weakref.ref(client._client)
+    client.begin_anew()
     gc.collect()
+    assert of_the_parent() not in {None, client._client}
+
+
+def test_its_thread_takes_nothing_over_from_who_starts_it(
+    server: SMTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Inheriting(threading.Thread):
+        """A thread as Python 3.14 may have them."""
+
+        def start(self) -> None:
+            inherited = copy_context()
+            run = self.run
+            monkeypatch.setattr(self, "run", lambda: inherited.run(run))
+            super().start()
+
+    async def main() -> None:
+        await asyncio.to_thread(client.send, ADDRESSED)
+
+    monkeypatch.setattr("esmtp_async._portal.Thread", Inheriting)
+    with SyncSMTPClient(address(server)) as client:
+        anyio.run(main)
+    assert len(server.messages) == 1

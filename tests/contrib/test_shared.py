@@ -52,6 +52,16 @@ def test_one_that_is_used_stays_open() -> None:
     assert [each.closed for each in (a, c)] == [True, False]
 
 
+def test_a_forked_process_counts_none_of_its_parents() -> None:
+    clients = SharedClients(most=1)
+    of_the_parent = clients.lease("a", Kept)
+    a = of_the_parent.__enter__()
+    clients.begin_anew()
+    use(clients, "b")
+    assert isinstance(a, Kept)
+    assert a.closed
+
+
 def test_a_client_that_cannot_be_made_leaves_nothing_behind() -> None:
     clients = SharedClients()
 

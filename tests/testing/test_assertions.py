@@ -52,6 +52,7 @@ def test_what_fits_is_given(box: Box) -> None:
     assert assert_sent(box, to=BOB, count=None) is box.messages[0]
     assert assert_sent(box, to=[CAROL, BOB]) is box.messages[0]
     assert assert_sent(box, to=[BOB]) is box.messages[1]
+    assert failure(box, to=[BOB, BOB])
     assert assert_sent(box, text="Hello Bob,\r\nhow are you?") is box.messages[0]
     assert assert_sent(box, text=re.compile("how are")) is box.messages[0]
     assert_sent(box, headers={"From": "alice@example.com"}, count=2)

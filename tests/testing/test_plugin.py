@@ -246,10 +246,11 @@ def test_markers_and_the_fixture_of_options(pytester: pytest.Pytester) -> None:
         pytester,
         """
 pytestmark = pytest.mark.smtp_server(hostname="module.test", users={"a": "b"})
+OPTIONS = {"hostname": "fixture.test", "starttls": True}
 
 @pytest.fixture
 def smtp_server_options():
-    return {"hostname": "fixture.test", "starttls": True}
+    return OPTIONS
 
 @pytest.mark.asyncio
 async def test_module(smtp_server, smtp_client):
@@ -268,6 +269,7 @@ class TestClass:
         assert info.greeting.text.startswith("class.test ")
         await smtp_client.send(letter)
         assert smtp_server.messages[0].username is None
+        assert OPTIONS == {"hostname": "fixture.test", "starttls": True}
 """,
     )
     result.assert_outcomes(passed=2)
@@ -350,6 +352,26 @@ class TestMail:
     assert "connection 3" not in shown
     assert shown.count("connection 6") == 1
     assert b64encode(b"\0alice\0open sesame").decode() not in shown
+
+
+def test_so_does_what_fails_behind_the_test(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+import smtplib
+
+@pytest.fixture(autouse=True)
+def by_the_book(smtp_server):
+    yield
+    assert smtp_server.violations == []
+
+def test_it(smtp_server):
+    with smtplib.SMTP(smtp_server.host, smtp_server.port) as client:
+        client.docmd("NONSENSE")
+""",
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*- smtp_server, connection 1 -*", "C: NONSENSE"])
 
 
 def test_a_server_of_ones_own_by_that_name(pytester: pytest.Pytester) -> None:

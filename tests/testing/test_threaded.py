@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import traceback
@@ -303,6 +304,23 @@ def test_it_runs_once_at_a_time_and_leaves_nothing_behind() -> None:
     with pytest.raises(RuntimeError, match="not running"):
         server.reset()
     assert set(threading.enumerate()) <= before
+
+
+def test_a_forked_process_may_forget_it() -> None:
+    program = """
+        import gc, os, sys
+        from esmtp_async.testing import ThreadedServer
+        server = ThreadedServer()
+        server.__enter__()
+        if child := os.fork():
+            _, status = os.waitpid(child, 0)
+            server.__exit__(None, None, None)
+            sys.exit(status)
+        del server
+        gc.collect()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    subprocess.run(command, check=True, timeout=30)
 
 
 def test_a_port_that_is_taken_elsewhere_leaves_nothing_behind() -> None:

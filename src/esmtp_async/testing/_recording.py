@@ -169,7 +169,7 @@ class Recorder:
                 *others, last = reply.lines
                 lines = [b"%d-%b" % (reply.code, line) for line in others]
                 self._writers[number].reply([*lines, b"%d %b" % (reply.code, last)])
-            case ConnectionClosed(number, aborted) if aborted:
+            case ConnectionClosed(number):
                 self._writers[number].cut_off()
 
     @property

@@ -46,7 +46,7 @@ def pytest_runtest_makereport(
     """Show with a test that failed what was said to its server."""
     report = yield
     server = getattr(item, "funcargs", {}).get("smtp_server")
-    if server is not None and report.when == "call" and report.failed:
+    if server is not None and report.failed:
         report.sections.extend(_conversations(server))
     return report
 
