@@ -107,6 +107,7 @@ def test_a_server_of_seven_bits_gets_seven_bits() -> None:
         ("Bob Smith <bob@example.test>", "bob@example.test"),
         ('"Smith, Bob" <bob@example.test>', "bob@example.test"),
         ("Bøb <bob@bücher.test>", "bob@xn--bcher-kva.test"),
+        ("Bøb <bøb@bücher.test>", "bøb@xn--bcher-kva.test"),
         ('"bob smith"@example.test', '"bob smith"@example.test'),
         ("Bob <bob@EXAMPLE.test>", "bob@EXAMPLE.test"),
     ],

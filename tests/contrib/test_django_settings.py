@@ -121,6 +121,8 @@ def test_a_timeout_is_that_of_each_stage() -> None:
     timeouts = modern(host="h.test", port=25, timeout=7).timeouts
     assert timeouts == Timeouts.each(7)
     assert timeouts.final == 600  # whose end would make a duplicate
+    both = modern(host="h.test", port=25, timeout=7, timeouts=Timeouts.interactive())
+    assert both.timeouts == Timeouts.interactive()
 
 
 @pytest.mark.parametrize(

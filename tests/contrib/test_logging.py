@@ -308,6 +308,18 @@ def test_to_close_gives_up_in_time_and_says_so(
     wait_until(lambda: not mail_threads(), "the thread stays")
 
 
+def test_to_close_waits_for_no_thread_that_stays(
+    log: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(_mailer.Mailer, "_run", lambda _mailer, _loop: over.wait())
+    handler = log(flush_timeout=0.1).handlers[0]
+    begun = time.monotonic()
+    handler.close()
+    assert 0.1 <= time.monotonic() - begun < 5
+    over.set()
+
+
 def test_what_cannot_be_formatted_is_told_as_logging_tells_it(
     log: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -558,7 +570,7 @@ def test_to_set_it_up_once_more_waits_for_nothing_but_the_mail(
             "subject": "It failed",
             "flush_timeout": 10,
         }
-        root = {"handlers": ["mail"]}
+        root = {"handlers": ["mail"], "level": "INFO"}
         config = {"version": 1, "handlers": {"mail": mail}, "root": root}
         begun = time.monotonic()
         for word in ("first", "second"):
