@@ -17,13 +17,22 @@ settings.register_profile(
 settings.load_profile("patient")
 
 
+# Whichever package imports them first.
+pytest.register_assert_rewrite(
+    "tests.client.checks", "tests.raw", "tests.taps", "tests.testing.talk"
+)
+
+
 def pytest_configure() -> None:
     """Hear interrupts, even where whoever started pytest has turned them off.
 
     The programs under test would inherit that.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGINT", "SIGHUP"):
+        number = getattr(signal, name, None)  # there is no SIGHUP on Windows
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            usual = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+            signal.signal(number, usual)
 
 
 def pytest_asyncio_loop_factories(

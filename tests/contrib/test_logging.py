@@ -312,12 +312,18 @@ def test_to_close_waits_for_no_thread_that_stays(
     log: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
-    monkeypatch.setattr(_mailer.Mailer, "_run", lambda _mailer, _loop: over.wait())
+
+    def stay(_: object, loop: asyncio.AbstractEventLoop) -> None:
+        over.wait()
+        loop.close()
+
+    monkeypatch.setattr(_mailer.Mailer, "_run", stay)
     handler = log(flush_timeout=0.1).handlers[0]
     begun = time.monotonic()
     handler.close()
     assert 0.1 <= time.monotonic() - begun < 5
     over.set()
+    wait_until(lambda: not mail_threads(), "the thread stays")
 
 
 def test_what_cannot_be_formatted_is_told_as_logging_tells_it(
