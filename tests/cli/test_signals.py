@@ -14,8 +14,8 @@ import pytest
 
 from esmtp_async.testing import Rule, SMTPServer
 from tests.cli.running import COMMAND, MESSAGE, url
-from tests.cli.test_bulk import finish, letters, told, wait_for
-from tests.cli.test_terminal import at_terminal
+from tests.cli.test_bulk import finish, told, wait_for
+from tests.cli.test_terminal import at_terminal, sixty_to_send
 
 
 def has_content(server: SMTPServer) -> bool:
@@ -86,13 +86,8 @@ def test_a_terminal_that_goes_away_is_an_interrupt(
     server: SMTPServer, tmp_path: Path
 ) -> None:
     """A connection by SSH breaks off, or a window is closed."""
-    folder = letters(tmp_path / "letters", 60)
     log = tmp_path / "log"
-    server.rules.append(Rule("CONTENT", delay=0.05))
-    arguments = [
-        *("bulk", "--server", url(server), "--connections", "1"),
-        *("--log", str(log), str(folder)),
-    ]
+    arguments = sixty_to_send(server, tmp_path, log)
     terminal = at_terminal(arguments)
     terminal.expect("[0-9] accepted")
     os.close(terminal.child_fd)

@@ -150,14 +150,19 @@ def test_what_goes_wrong_stays_above_the_bar(
     assert "40 refused" in joined
 
 
-def test_an_interrupt_at_the_bar(server: SMTPServer, tmp_path: Path) -> None:
+def sixty_to_send(server: SMTPServer, tmp_path: Path, log: Path) -> list[str]:
+    """Give what sends 60 messages, slowly enough to be stopped amid them."""
     folder = letters(tmp_path / "letters", 60)
-    log = tmp_path / "log"
     server.rules.append(Rule("CONTENT", delay=0.05))
-    arguments = [
+    return [
         *("bulk", "--server", url(server), "--connections", "1"),
         *("--log", str(log), str(folder)),
     ]
+
+
+def test_an_interrupt_at_the_bar(server: SMTPServer, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    arguments = sixty_to_send(server, tmp_path, log)
     terminal = at_terminal(arguments)
     terminal.expect("[0-9] accepted")
     terminal.sendintr()
